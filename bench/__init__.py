@@ -1,0 +1,1 @@
+"""Benchmarks: every performance claim has its command here."""

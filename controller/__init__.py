@@ -1,0 +1,1 @@
+"""Keeps the upstream weights of Nginx true to what each LLM backend can carry."""

@@ -1,0 +1,1 @@
+"""I/O at the edges: Prometheus, Nginx, names and the state file, unaware of each other."""

@@ -1,0 +1,1 @@
+"""The shell: configuration, loop, telemetry, HTTP interface, service and commands."""

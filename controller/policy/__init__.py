@@ -1,0 +1,1 @@
+"""Pure policies: one algorithm per file, found through the registry."""

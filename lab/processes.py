@@ -1,0 +1,146 @@
+"""Child processes that are awaited, not slept for, and never outlive their context."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+POLL_S = 0.02
+STOP_S = 5.0
+PR_SET_PDEATHSIG = 1
+
+
+class NotReadyError(Exception):
+    """A child process died or did not become ready in time; the message ends with its log."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_true(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Wait until the condition holds.
+
+    Raises:
+        NotReadyError: It did not hold within `timeout_s` seconds; `what` names it.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise NotReadyError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(POLL_S)
+
+
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _die_with_parent() -> None:
+    # A killed demo or test run must leave no server behind, and SIGKILL runs no clean-up code.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Child:
+    """A running child process whose output goes to a log file."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        log: Path,
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = log
+        self._name = Path(argv[0]).name
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(part) for part in argv],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=cwd,
+                env={**os.environ, **env} if env else None,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - the parent is single-threaded at start
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.poll() is None
+
+    def await_ready(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        """Wait until the condition holds; a process that ends first is an error.
+
+        Raises:
+            NotReadyError: It ended, or the condition did not hold in time.
+        """
+
+        def ready_or_dead() -> bool:
+            return not self.is_running() or condition()
+
+        try:
+            await_true(ready_or_dead, timeout_s, f"{self._name} ready")
+        except NotReadyError as error:
+            raise NotReadyError(f"{error}\n{self.tail()}") from error
+        if not self.is_running():
+            raise NotReadyError(f"{self._name} ended at start\n{self.tail()}")
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines that the process wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def stop(self) -> int:
+        """End the process and what it started: politely, then by force; returns its exit code."""
+        if self.is_running():
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            code = self.process.wait(STOP_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return code
+
+
+@contextlib.contextmanager
+def child(
+    argv: Sequence[str | Path],
+    log: Path,
+    *,
+    ready: Callable[[], bool] | None = None,
+    timeout_s: float = 20.0,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
+    """Run a child process for as long as the context lasts."""
+    running = Child(argv, log, cwd=cwd, env=env)
+    try:
+        if ready is not None:
+            running.await_ready(ready, timeout_s)
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,106 @@
+"""A real Prometheus with the scrape configuration it is given."""
+
+import contextlib
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.processes import Child, child, free_port
+
+# prometheus_client answers an OpenMetrics scrape without colons in names; see docs/prometheus.md.
+RESTORE_COLONS = {
+    "source_labels": ["__name__"],
+    "regex": "(vllm|sglang)_(.+)",
+    "target_label": "__name__",
+    "replacement": "$1:$2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPrometheus:
+    """A Prometheus that answers at `url`."""
+
+    url: str
+    process: Child
+    config: Path
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The result of an instant query, as the HTTP API gives it."""
+        parameters = urllib.parse.urlencode({"query": promql})
+        with urllib.request.urlopen(  # noqa: S310 - an address this module made
+            f"{self.url}/api/v1/query?{parameters}", timeout=10
+        ) as answer:
+            return list(json.load(answer)["data"]["result"])
+
+    def value(self, promql: str) -> float | None:
+        """The value of the first series of an instant query; None when there is none."""
+        found = self.query(promql)
+        return float(found[0]["value"][1]) if found else None
+
+    def reload(self, scrape_configs: Sequence[dict[str, Any]], **global_config: str) -> None:
+        """Scrape something else from now on."""
+        write_config(self.config, scrape_configs, **global_config)
+        request = urllib.request.Request(f"{self.url}/-/reload", method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+            pass
+
+
+def scrape_job(
+    name: str, targets: Sequence[str], *, interval: str = "1s", **extra: object
+) -> dict[str, Any]:
+    """A scrape configuration for static targets; `extra` is taken over as it stands."""
+    return {
+        "job_name": name,
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "static_configs": [{"targets": list(targets)}],
+        "metric_relabel_configs": [RESTORE_COLONS],
+        **extra,
+    }
+
+
+def write_config(
+    path: Path, scrape_configs: Sequence[dict[str, Any]], **global_config: str
+) -> None:
+    """Write a prometheus.yml."""
+    path.write_text(
+        yaml.safe_dump({"global": global_config, "scrape_configs": list(scrape_configs)})
+    )
+
+
+@contextlib.contextmanager
+def prometheus(
+    directory: Path, scrape_configs: Sequence[dict[str, Any]], *, port: int | None = None
+) -> Iterator[RunningPrometheus]:
+    """Run Prometheus with its data in `directory` until the context ends."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    config = directory / "prometheus.yml"
+    write_config(config, scrape_configs)
+    argv = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        "--storage.tsdb.retention.time=2h",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-lifecycle",
+        "--log.level=warn",
+    ]
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):  # noqa: S310
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    with child(argv, directory / "prometheus.log", ready=ready) as process:
+        yield RunningPrometheus(url, process, config)
