@@ -148,6 +148,7 @@ class Adopted:
 
     generation: str
     pools: Mapping[str, tuple[Server, ...]]
+    endpoints: Mapping[str, str]
 
 
 def parse(text: str) -> Adopted | None:
@@ -155,6 +156,7 @@ def parse(text: str) -> Adopted | None:
     generation = None
     pools: dict[str, list[Server]] = {}
     servers: list[Server] = []
+    endpoints: dict[str, str] = {}
     for line in text.splitlines():
         if found := _GENERATION_LINE.match(line):
             generation = found[1]
@@ -163,6 +165,8 @@ def parse(text: str) -> Adopted | None:
         elif found := _SERVER_LINE.match(line):
             endpoint, weight, limit, down, name = found.groups()
             max_conns = int(limit) if limit else None
+            if name:
+                endpoints[name] = endpoint
             servers.append(Server(name or endpoint, int(weight), bool(down), max_conns))
     body = text.partition("}\n\n")[2]
     if generation != hashlib.sha256(body.encode()).hexdigest()[:GENERATION_LENGTH]:
@@ -173,4 +177,5 @@ def parse(text: str) -> Adopted | None:
             name: () if found == [PLACEHOLDER] else tuple(found)
             for name, found in sorted(pools.items())
         },
+        endpoints,
     )

@@ -1,0 +1,207 @@
+"""The commands. Each prints for people, or JSON with --json; exit codes are in `Exit`."""
+
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from enum import IntEnum
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.app import tables
+from controller.app.config import Config
+from controller.app.load import load
+from controller.core.errors import ConfigError
+
+DEFAULT_CONFIG = Path("/etc/vllm-nginx-lb/config.yaml")
+DEFAULT_URL = "http://127.0.0.1:9808"
+
+
+class Exit(IntEnum):
+    """Exit codes."""
+
+    OK = 0
+    """Done; for `once` and `check`: and everything is as it should be."""
+    FAILED = 1
+    """A fault of our own, or a check that found an error."""
+    CONFIG = 2
+    """The configuration or the command line cannot be used."""
+    PROMETHEUS = 3
+    """Prometheus could not be asked, or its answer cannot be used."""
+    NGINX = 4
+    """Nginx does not serve the wanted file."""
+    CONTROLLER = 5
+    """The running controller does not answer."""
+
+
+_CODES = {
+    "configuration": Exit.CONFIG,
+    "prometheus": Exit.PROMETHEUS,
+    "nginx": Exit.NGINX,
+}
+
+app = typer.Typer(
+    help="Keeps the upstream weights of Nginx true to what each LLM backend can carry.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", help="The configuration file.", envvar="VLLM_NGINX_LB_CONFIG"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+UrlOption = Annotated[
+    str,
+    typer.Option("--url", help="Where the running controller listens.", envvar="VLLM_NGINX_LB_URL"),
+]
+
+
+def _configuration(path: Path) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        for fault in error.faults:
+            typer.echo(fault, err=True)
+        raise typer.Exit(Exit.CONFIG) from None
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the controller until it is told to stop."""
+    from controller.app import log, service, wiring  # noqa: PLC0415 - other commands start faster
+
+    settings = _configuration(config)
+    log.configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    try:
+        running = service.Service(wiring.build(settings), installed_version("vllm-nginx-lb"))
+    except OSError as error:
+        typer.echo(f"telemetry.listen: {settings.telemetry.listen}: {error.strerror}", err=True)
+        raise typer.Exit(Exit.CONFIG) from None
+    running.run()
+
+
+@app.command()
+def once(
+    config: ConfigOption = DEFAULT_CONFIG,
+    dry_run: Annotated[  # noqa: FBT002 - a command-line switch
+        bool, typer.Option("--dry-run", help="Decide, but touch nothing.")
+    ] = False,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
+) -> None:
+    """Run one tick and say what it did and why."""
+    from controller.app import wiring  # noqa: PLC0415 - other commands start faster
+    from controller.app.loop import Loop, Result  # noqa: PLC0415
+    from controller.app.status import status as describe  # noqa: PLC0415
+
+    parts = wiring.build(_configuration(config), dry_run=dry_run)
+    try:
+        memory, _ = parts.memory()
+        loop = Loop(parts.wiring, memory)
+        tick = loop.tick()
+        if parts.store is not None and not dry_run:
+            parts.store.save(loop.memory)
+    finally:
+        parts.close()
+    _print(describe(tick), tables.status_view, as_json=as_json)
+    if tick.snapshot.error is not None:
+        raise typer.Exit(Exit.PROMETHEUS)
+    if tick.result == Result.FAILED or tick.nginx.generation is None:
+        raise typer.Exit(Exit.NGINX)
+
+
+@app.command()
+def check(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
+) -> None:
+    """Validate the configuration, try Prometheus and Nginx, and say what each pool would see."""
+    from controller.app import doctor  # noqa: PLC0415 - other commands start faster
+    from controller.app.status import status as describe  # noqa: PLC0415
+
+    report = doctor.examine(_configuration(config))
+    rows = [(each.severity, each.subject, each.sentence) for each in report.findings]
+    described = describe(report.tick)
+    if as_json:
+        keys = ("severity", "subject", "sentence")
+        findings = [dict(zip(keys, row, strict=True)) for row in rows]
+        typer.echo(json.dumps({"findings": findings, "would": described}, indent=2))
+    else:
+        tables.console().print(tables.findings_table(rows), tables.status_view(described))
+    for subject, code in _CODES.items():
+        if report.failing(doctor.Subject(subject)):
+            raise typer.Exit(code)
+
+
+@app.command()
+def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Write the upstream file with equal weights where none exists, so that Nginx can start."""
+    from controller.app import seed  # noqa: PLC0415 - other commands start faster
+
+    typer.echo(seed.write(_configuration(config)))
+
+
+@app.command()
+def status(
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
+) -> None:
+    """Show what the running controller sees and does."""
+    _print(_ask(url, "/api/v1/status"), tables.status_view, as_json=as_json)
+
+
+@app.command()
+def explain(
+    backend: Annotated[str, typer.Argument(help="Its address, host:port.")],
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
+) -> None:
+    """Say why a backend has the weight it has, with every signal behind it."""
+    found = _ask(url, f"/api/v1/backends/{urllib.parse.quote(backend, safe='')}")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for each in found:
+        tables.console().print(tables.backend_view(each))
+
+
+def _ask(url: str, path: str) -> Any:  # noqa: ANN401 - JSON
+    if not url.startswith(("http://", "https://")):
+        typer.echo(f"--url: {url!r}: expected an address such as {DEFAULT_URL}", err=True)
+        raise typer.Exit(Exit.CONFIG)
+    try:
+        with urllib.request.urlopen(url.rstrip("/") + path, timeout=5) as answer:  # noqa: S310 - the scheme was checked
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            message = json.load(error)["error"]
+        except (ValueError, KeyError, TypeError):
+            message = f"HTTP {error.code}"
+        typer.echo(f"{url}: {message}", err=True)
+        raise typer.Exit(Exit.FAILED) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        typer.echo(f"{url}: the controller does not answer: {reason}", err=True)
+        raise typer.Exit(Exit.CONTROLLER) from None
+
+
+def _print(value: dict[str, Any], view: Callable[[Any], Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(value, indent=2))
+    else:
+        tables.console().print(view(value))
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as with `| head`.
+        sys.stderr.close()
+        sys.exit(Exit.OK)

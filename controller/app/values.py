@@ -1,0 +1,111 @@
+"""Values as people write them: durations and percentages with units, addresses, matchers."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+from controller.core.address import is_pool_name, split_address
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\Z")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%\Z")
+_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\\n]|\\.)*)"\s*\Z')
+_BETWEEN_MATCHERS = re.compile(r',(?=(?:[^"\\]|\\.|"(?:[^"\\]|\\.)*")*\Z)')
+_SIGNAL_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+def duration_s(value: object) -> float:
+    """Read `250ms`, `10s`, `1m30s`, `2h` as seconds.
+
+    Raises:
+        ValueError: There is no unit, or it is not such a text.
+    """
+    if isinstance(value, str) and _DURATION.match(value.replace(" ", "")):
+        parts = _PART.findall(value.replace(" ", ""))
+        return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    raise ValueError("expected a duration with its unit, such as 500ms, 10s or 1m30s")
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds the way `duration_s` reads them."""
+    for unit in ("h", "m", "s"):
+        if seconds >= _UNIT_S[unit] and seconds % _UNIT_S[unit] == 0:
+            return f"{seconds / _UNIT_S[unit]:g}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def fraction(value: object) -> float:
+    """Read `50%` as 0.5.
+
+    Raises:
+        ValueError: It is not a percentage.
+    """
+    found = _PERCENT.match(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("expected a percentage with its sign, such as 50%")
+    return float(found[1]) / 100
+
+
+def address(value: object) -> str:
+    """Check `host:port`.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    if not isinstance(value, str):
+        raise ValueError("expected host:port, such as 10.0.0.5:8000")  # noqa: TRY004 - pydantic reports it
+    split_address(value)
+    return value
+
+
+def pool_name(value: object) -> str:
+    """Check the name of an upstream.
+
+    Raises:
+        ValueError: Nginx would not take it.
+    """
+    if not isinstance(value, str) or not is_pool_name(value):
+        raise ValueError("expected letters, digits, '_', '.', '-', starting with a letter or '_'")
+    return value
+
+
+def selector(value: object) -> str:
+    """Check label matchers such as `job="vllm", namespace=~"llm-.*"`, with or without braces.
+
+    Raises:
+        ValueError: They are not PromQL label matchers.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("{") and text.endswith("}"):
+            text = text[1:-1]
+        matchers = [_MATCHER.match(part) for part in _BETWEEN_MATCHERS.split(text) if part.strip()]
+        found = [match for match in matchers if match is not None]
+        if found and len(found) == len(matchers):
+            return ",".join(f'{match[1]}{match[2]}"{match[3]}"' for match in found)
+    raise ValueError('expected label matchers, such as job="vllm",namespace="prod"')
+
+
+def signal_name(value: object) -> str:
+    """Check the name of a signal.
+
+    Raises:
+        ValueError: It is not lower case with underscores.
+    """
+    if not isinstance(value, str) or not _SIGNAL_NAME.match(value):
+        raise ValueError("expected a name in lower case, such as kv_usage")
+    return value
+
+
+Duration = Annotated[
+    float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)
+]
+Fraction = Annotated[
+    float, BeforeValidator(fraction), PlainSerializer(lambda v: f"{v:.0%}", return_type=str)
+]
+Address = Annotated[str, BeforeValidator(address)]
+PoolName = Annotated[str, BeforeValidator(pool_name)]
+Selector = Annotated[str, BeforeValidator(selector)]
+SignalName = Annotated[str, BeforeValidator(signal_name)]

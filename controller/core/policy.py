@@ -1,0 +1,58 @@
+"""What a policy is: the interface that every algorithm of `controller.policy` has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from controller.core.model import Signal
+
+PolicyMemory = Mapping[str, Mapping[str, float]]
+"""What a policy carries from tick to tick: named numbers by backend address."""
+
+WEIGHT_MAX = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a policy wants.
+
+    Attributes:
+        weights: By backend, in (0, 100]; under `least_conn` a weight is a target number of requests
+            in flight relative to the others.
+        details: Why, by backend, in a sentence for a person.
+        max_conns: Most requests in flight by backend; backends without a limit are absent.
+    """
+
+    weights: Mapping[str, float]
+    details: Mapping[str, str] = field(default_factory=dict)
+    max_conns: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The weights scaled to a sum of 1."""
+        total = sum(self.weights.values())
+        return {address: weight / total for address, weight in self.weights.items()}
+
+
+class Policy(Protocol):
+    """One way to turn signals into weights. Stateless: what it learns is in the memory."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[Signal]]
+    """Signals without which a backend cannot be judged; such a backend is not passed to `step`."""
+
+    def step(
+        self, signals: Mapping[str, Mapping[str, float]], memory: PolicyMemory
+    ) -> tuple[Targets, PolicyMemory]:
+        """Judge the backends whose signals are usable in this tick.
+
+        Args:
+            signals: By backend, finite and fresh values by signal name; never empty.
+            memory: What the last step returned. Entries of absent backends are to be kept.
+
+        Returns:
+            Targets for exactly the backends in `signals`, and the memory for the next step.
+        """
+
+    def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
+        """Weights for when nothing has been measured for long: what was learned, or equal ones."""

@@ -1,0 +1,101 @@
+"""Few, meaningful reloads: is the wanted pool different enough, and is it time?"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from controller.core.model import NginxView, Server
+from controller.core.reasons import PoolReason
+from controller.core.settings import Limits
+
+FAST_LANE = frozenset(
+    {
+        PoolReason.FIRST,
+        PoolReason.MEMBERS,
+        PoolReason.EJECTION,
+        PoolReason.DRIFT,
+        PoolReason.OPTIONS,
+    }
+)
+"""Changes that do not wait for the interval between weight changes."""
+
+CHANGES = FAST_LANE | {PoolReason.WEIGHTS}
+"""All reasons for which a reload is wanted."""
+
+
+def difference(
+    wanted: Sequence[Server], applied: Sequence[Server] | None, limits: Limits
+) -> tuple[PoolReason, str]:
+    """How the wanted servers of a pool differ from those that Nginx confirmed."""
+    if not applied:
+        return PoolReason.FIRST, "Nginx serves nothing known of this pool"
+    if tuple(wanted) == tuple(applied):
+        return PoolReason.UNCHANGED, "the same servers and weights"
+    now = {server.address: server for server in wanted}
+    before = {server.address: server for server in applied}
+    if now.keys() != before.keys():
+        return PoolReason.MEMBERS, _members(now, before)
+    flipped = sorted(address for address in now if now[address].down != before[address].down)
+    if flipped:
+        return PoolReason.EJECTION, ", ".join(
+            f"{address} {'out' if now[address].down else 'back'}" for address in flipped
+        )
+    return _weights(now, before, limits)
+
+
+def _members(now: Mapping[str, Server], before: Mapping[str, Server]) -> str:
+    came = [f"+{address}" for address in sorted(now.keys() - before.keys())]
+    left = [f"-{address}" for address in sorted(before.keys() - now.keys())]
+    return " ".join(came + left)
+
+
+def _weights(
+    now: Mapping[str, Server], before: Mapping[str, Server], limits: Limits
+) -> tuple[PoolReason, str]:
+    # Only ratios matter to Nginx, so both sides are compared relative to their heaviest server.
+    top_now = max(server.weight for server in now.values() if not server.down)
+    top_before = max((s.weight for s in before.values() if not s.down), default=1)
+    worst, worst_address = 0.0, ""
+    for address, server in now.items():
+        if server.down:
+            continue
+        ratio = (server.weight / top_now) / (before[address].weight / top_before)
+        limit_ratio = (server.max_conns or 1) / (before[address].max_conns or 1)
+        change = max(abs(math.log(ratio)), abs(math.log(limit_ratio)))
+        if change > worst:
+            worst, worst_address = change, address
+    text = f"largest change x{math.exp(worst):.2f} ({worst_address or 'none'})"
+    if worst > math.log1p(limits.dead_band):
+        return PoolReason.WEIGHTS, text
+    return PoolReason.WITHIN_DEADBAND, text
+
+
+def postponed(
+    reasons: frozenset[PoolReason],
+    since_reload_s: float | None,
+    nginx: NginxView,
+    limits: Limits,
+) -> tuple[PoolReason, str] | None:
+    """Why a reload that the pools want has to wait; None when it is time.
+
+    Args:
+        reasons: Why the pools want it.
+        since_reload_s: Seconds since the last confirmed reload; None when there was none.
+        nginx: What Nginx says of its workers.
+        limits: The limits.
+    """
+    fast = bool(reasons & FAST_LANE)
+    # A first file is never held back: until then Nginx serves a placeholder.
+    if PoolReason.FIRST in reasons:
+        return None
+    wait_s = limits.fast_interval_s if fast else limits.min_interval_s
+    if since_reload_s is not None and 0 <= since_reload_s < wait_s:
+        return PoolReason.MIN_INTERVAL, (
+            f"{since_reload_s:.0f} s since the last reload, expected {wait_s:g} s"
+        )
+    lingering, live = nginx.lingering_workers or 0, max(1, nginx.live_workers or 1)
+    cap = limits.max_old_generations * live * (2 if fast else 1)
+    if lingering > cap:
+        return PoolReason.LINGERING, (
+            f"{lingering} old workers still finish streams, expected at most {cap}"
+        )
+    return None

@@ -1,0 +1,145 @@
+"""The pool as it would be if reloads were free: weights, ejections, and a reason per backend."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from controller.core.gate import Verdict
+from controller.core.memory import PoolMemory
+from controller.core.model import Server
+from controller.core.policy import WEIGHT_MAX, Targets
+from controller.core.reasons import BackendReason
+from controller.core.settings import Limits, PoolSpec
+
+Why = tuple[BackendReason, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTarget:
+    """What a pool should be.
+
+    Attributes:
+        servers: Server lines, sorted; without backends whose name does not resolve.
+        reasons: For every member: the reason for its line, and a sentence for a person.
+    """
+
+    servers: tuple[Server, ...]
+    reasons: Mapping[str, tuple[BackendReason, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCase:
+    """All that the wanted pool follows from.
+
+    Attributes:
+        spec: The pool's settings.
+        limits: How calm to be.
+        members: The backends of the pool now.
+        unresolved: Members whose name has no address.
+        verdict: What the gate said.
+        targets: What the policy wants for the usable backends; None when the pool is blind.
+        memory: The pool's memory, this tick included.
+        applied: The servers that Nginx confirmed; None when unknown.
+        now_s: Unix time.
+    """
+
+    spec: PoolSpec
+    limits: Limits
+    members: Sequence[str]
+    unresolved: frozenset[str]
+    verdict: Verdict
+    targets: Targets | None
+    memory: PoolMemory
+    applied: Sequence[Server] | None
+    now_s: float
+
+
+def target(case: PoolCase) -> PoolTarget:
+    """Work out the pool that is wanted."""
+    blind_since_s = case.memory.blind_since_s
+    if case.targets is not None:
+        lines, reasons = _from_policy(case, case.targets)
+    elif blind_since_s is not None and case.now_s - blind_since_s > case.limits.blind_hold_s:
+        lines, reasons = _neutral(case, case.now_s - blind_since_s)
+    else:
+        lines, reasons = _held(case)
+    for member in case.unresolved:
+        del lines[member]
+        reasons[member] = (BackendReason.UNRESOLVED, "its name has no address now")
+    _take_out(case, lines, reasons)
+    return PoolTarget(tuple(lines[member] for member in sorted(lines)), reasons)
+
+
+def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], dict[str, Why]]:
+    lines: dict[str, Server] = {}
+    reasons: dict[str, Why] = {}
+    remembered, verdict = case.memory.weights, case.verdict
+    newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
+    for member in case.members:
+        weight = targets.weights.get(member)
+        if weight is not None:
+            reasons[member] = (BackendReason.POLICY, targets.details.get(member, ""))
+        elif member in remembered:
+            weight = remembered[member]
+            reasons[member] = verdict.held[member]
+        else:
+            weight = newcomer
+            reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])
+        limit = targets.max_conns.get(member)
+        lines[member] = Server(member, _whole(weight), max_conns=limit)
+    return lines, reasons
+
+
+def _neutral(case: PoolCase, blind_s: float) -> tuple[dict[str, Server], dict[str, Why]]:
+    weights = case.spec.policy.neutral(case.members, case.memory.policy)
+    why = (BackendReason.NEUTRAL, f"blind for {blind_s:.0f} s: the learned neutral weight")
+    lines = {member: Server(member, _whole(weights[member])) for member in case.members}
+    return lines, dict.fromkeys(case.members, why)
+
+
+def _held(case: PoolCase) -> tuple[dict[str, Server], dict[str, Why]]:
+    known = {server.address: server for server in case.applied or ()}
+    weights = case.memory.weights or case.spec.policy.neutral(case.members, case.memory.policy)
+    newcomer = median([*(s.weight for s in known.values())] or [*weights.values()] or [WEIGHT_MAX])
+    lines = {
+        member: known.get(member) or Server(member, _whole(weights.get(member, newcomer)))
+        for member in case.members
+    }
+    why = (BackendReason.HELD_BLIND, case.verdict.detail)
+    return lines, {member: case.verdict.held.get(member, why) for member in case.members}
+
+
+def _whole(weight: float) -> int:
+    return max(1, min(int(WEIGHT_MAX), round(weight)))
+
+
+def _take_out(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why]) -> None:
+    """Mark drained and ejected backends, within the panic threshold."""
+    drained = case.spec.drained & lines.keys()
+    serving = len(lines) - len(drained)
+    ill = {member: why for member, why in _ill(case, lines, reasons).items() if member in lines}
+    ill = {member: why for member, why in ill.items() if member not in drained}
+    healthy = serving - len(ill)
+    panic = healthy == 0 or healthy < case.limits.panic_threshold * serving
+    for member, why in ill.items():
+        lines[member] = replace(lines[member], down=not panic)
+        text = f"{why[0]}, but {len(ill)} of {serving} are ill"
+        reasons[member] = (BackendReason.PANIC, text) if panic else why
+    for member in drained:
+        lines[member] = replace(lines[member], down=serving > 0)
+        reasons[member] = (
+            (BackendReason.DRAINED, "taken out on request")
+            if serving
+            else (BackendReason.PANIC, "drained, but no other backend would be left")
+        )
+
+
+def _ill(case: PoolCase, lines: Mapping[str, Server], reasons: Mapping[str, Why]) -> dict[str, Why]:
+    if case.targets is None:
+        # Whoever was out stays out while nothing is known, until the neutral weights.
+        return {member: reasons[member] for member, line in lines.items() if line.down}
+    return {
+        member: (record.ejected, f"out for at least {record.hold_s:.0f} s")
+        for member, record in case.memory.health.items()
+        if record.ejected is not None
+    }
