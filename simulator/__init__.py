@@ -1,0 +1,1 @@
+"""A stand-in for vLLM servers: a pure engine model, and a real-time server around it."""
