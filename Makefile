@@ -1,0 +1,108 @@
+# `make help` lists what there is to do. Each target sets up what it needs, on a fresh Debian too.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The Python that .venv is made with; empty means the first on the PATH that fits.
+PYTHON ?=
+# More for pytest, as in `make test PYTEST_ARGS="-k render"`. Tests run one after the other unless
+# told otherwise: integration tests time real servers, which share the machine.
+PYTEST_ARGS ?=
+# More for `uv pip compile`, as in `make lock LOCK_ARGS=--upgrade`.
+LOCK_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+
+# Debian keeps nginx where only root looks.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PYTHON
+
+##@ Run
+
+.PHONY: demo
+demo: $(STAMP) servers ## show the controller at work on this machine
+	@$(BIN)/python -m lab.demo
+
+.PHONY: bench
+bench: ## name the benchmarks
+	@echo "Name the benchmark to run:"
+	@grep -E '^bench-[a-z-]+:' Makefile | sed 's/:.*## /: /; s/^/  make /'
+
+.PHONY: bench-control
+bench-control: $(STAMP) servers ## measure what the control loop costs
+	@scripts/system-packages.sh wrk
+	@$(BIN)/python -m bench.control
+
+##@ Test
+
+.PHONY: test
+test: $(STAMP) servers ## run all tests
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: $(STAMP) ## run the tests that need no server
+	@$(BIN)/pytest -m "not integration" $(PYTEST_ARGS)
+
+.PHONY: integration
+integration: $(STAMP) servers ## run the tests against a real Nginx and Prometheus
+	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
+
+##@ Check
+
+.PHONY: check
+check: lint types imports docs ## check all that needs no run of the program
+
+.PHONY: lint
+lint: $(STAMP) ## check the Python with ruff, and the syntax of the shell scripts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@for script in scripts/*.sh; do sh -n "$$script" || exit 1; done
+	@bash -n .ci/run
+
+.PHONY: types
+types: $(STAMP) ## check the types with mypy
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: $(STAMP) ## check who may import whom
+	@$(BIN)/lint-imports
+
+.PHONY: docs
+docs: $(STAMP) ## check links, commands and form of the Markdown pages
+	@$(BIN)/python -m scripts.check_docs
+
+##@ Keep
+
+.PHONY: format
+format: $(STAMP) ## format the Python, and mend what ruff can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: lock
+lock: ## write both lock files anew from pyproject.toml
+	@scripts/system-packages.sh python
+	@scripts/lock.sh $(LOCK_ARGS)
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) build dist *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' \
+	    '/^##@ / { print "\n" substr($$0, 5) } \
+	     /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: servers
+servers:
+	@scripts/system-packages.sh nginx prometheus
+
+# Made anew when the lock changes. Packages that left the lock stay until `make clean`.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@scripts/system-packages.sh python
+	@scripts/make-venv.sh $(VENV)
+	@touch $@

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Makes or brings up to date the virtual environment named by the argument, from the lock.
+set -eu
+
+venv=$1
+here=$(dirname "$0")
+
+# The Python behind an old environment may be gone.
+if "$venv/bin/python" -c '' >/dev/null 2>&1; then
+    echo "virtual environment: bringing $venv up to date"
+else
+    python=$("$here/find-python.sh")
+    echo "virtual environment: making $venv with $python"
+    "$python" -m venv --clear "$venv"
+fi
+
+pip() {
+    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@"
+}
+
+echo "virtual environment: installing what requirements-dev.lock pins (a minute or two)"
+pip --require-hashes -r requirements-dev.lock
+# The hashes above cover the build backend too, so nothing unpinned is fetched to build ourselves.
+pip --no-deps --no-build-isolation -e .
+echo "virtual environment: ready"
