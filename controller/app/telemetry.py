@@ -31,7 +31,7 @@ class Telemetry:
 
     def __init__(self, version: str) -> None:
         # A `_created` series per counter doubles what Prometheus stores and tells nothing here.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it ships no annotation
         self.registry = CollectorRegistry()
         self._last = _LastTick(version)
         self.registry.register(self._last)

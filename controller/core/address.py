@@ -2,14 +2,19 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _POOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}\Z")
 _MAX_PORT = 65535
 _MAX_HOST = 253
+# The same addresses are asked for at every tick, several times each; parsing them anew would be
+# half the cost of a tick.
+_remembered = lru_cache(maxsize=65536)
 
 
+@_remembered
 def split_address(address: str) -> tuple[str, int]:
     """Split `host:port`, `1.2.3.4:port` or `[v6]:port`.
 
@@ -46,6 +51,7 @@ def is_host(host: str) -> bool:
     )
 
 
+@_remembered
 def is_ip(host: str) -> bool:
     """Whether `host` needs no name resolution: an IPv4 or a bracketed IPv6 address."""
     if host.startswith("["):

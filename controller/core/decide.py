@@ -79,20 +79,28 @@ def members_of(spec: PoolSpec, snapshot: Snapshot, memory: Memory, limits: Limit
     if spec.backends is not None:
         return sorted(spec.backends)
     seen = _seen(spec, snapshot, memory)
-    # Nothing seen at all is blindness, not an empty pool: whoever was there stays.
-    newest_s = max(seen.values(), default=0.0)
     return sorted(
-        address for address, seen_s in seen.items() if newest_s - seen_s <= limits.forget_after_s
+        address
+        for address, seen_s in seen.items()
+        if snapshot.at_s - seen_s <= limits.forget_after_s
     )
 
 
 def _seen(spec: PoolSpec, snapshot: Snapshot, memory: Memory) -> dict[str, float]:
-    known = dict(memory.pools.get(spec.name, PoolMemory()).seen_s)
+    """When each discovered backend was last in Prometheus, not counting times of blindness."""
+    at_s = snapshot.at_s
+    known = memory.pools.get(spec.name, PoolMemory()).seen_s
+    if not known and memory.applied is not None:
+        # After a restart without memory, whoever Nginx serves was there until now.
+        servers = memory.applied.pools.get(spec.name, ())
+        known = dict.fromkeys((server.address for server in servers), at_s)
     pool = snapshot.pools.get(spec.name)
-    # A partial answer may lack targets that are still there.
-    if pool is not None and not snapshot.warnings:
-        known.update(dict.fromkeys(pool.observations, snapshot.at_s))
-    return known
+    if snapshot.error is not None or snapshot.warnings or pool is None or not pool.observations:
+        # No answer, a partial one, or one that shows nobody says of nobody that he is gone.
+        return dict.fromkeys(known, at_s)
+    # A clock that was set back must not keep somebody until it has caught up.
+    before = {address: min(seen_s, at_s) for address, seen_s in known.items()}
+    return before | dict.fromkeys(pool.observations, at_s)
 
 
 def names_of(addresses: Iterable[str]) -> list[str]:
@@ -128,6 +136,10 @@ def decide(now: Situation) -> tuple[Decision, Memory]:
         The decision, and the memory with what was observed. `Memory.applied` is unchanged: only a
         confirmation advances it (`controller.core.outcome`).
     """
+    if now.memory.applied is not None:
+        # A name that does not resolve now keeps its confirmed address: losing the name server must
+        # not empty a pool.
+        now = replace(now, endpoints={**now.memory.applied.endpoints, **now.endpoints})
     pools: dict[str, PoolDecision] = {}
     remembered: dict[str, PoolMemory] = {}
     for spec in now.specs:

@@ -47,11 +47,12 @@ def judge(spec: PoolSpec, members: Sequence[str], snapshot: Snapshot) -> Verdict
     observations = pool.observations
     for address in members:
         observation = observations.get(address, _UNSEEN)
-        if observation.up is not False and needs <= observation.signals.keys():
+        known = observation.up or observation.signals
+        if known and observation.up is not False and needs <= observation.signals.keys():
             signals[address] = observation.signals
         else:
             held[address] = _why_held(needs, observation)
-    if members and len(signals) >= spec.min_coverage * len(members) and signals:
+    if signals and len(signals) / len(members) >= spec.min_coverage:
         return Verdict(signals, held)
     return Verdict(signals, held, *_why_blind(spec, pool, held, len(members)))
 
@@ -71,7 +72,7 @@ def _why_held(
         if fault is not None:
             age = f", {observation.age_s:.0f} s old" if observation.age_s is not None else ""
             return _HELD_FOR[fault], f"{name} is {fault}{age if fault == SampleFault.STALE else ''}"
-    return BackendReason.HELD_MISSING, f"no sample of {', '.join(missing)}"
+    return BackendReason.HELD_MISSING, f"no sample of {', '.join(missing) or 'anything'}"
 
 
 def _why_blind(

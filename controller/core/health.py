@@ -42,10 +42,11 @@ def examine(
     for address in members:
         known = signals.get(address)
         record = records.get(address, _HEALTHY)
-        if known is None:
+        found = None if known is None else symptom(known, settings)
+        if known is None or (found is None and not _would_show(record.ejected, known)):
             after = _unknown(record, now_s)
         else:
-            after = _advance(record, symptom(known, settings), now_s, settings)
+            after = _advance(record, found, now_s, settings)
         if after != _HEALTHY:
             advanced[address] = after
     return advanced
@@ -61,6 +62,19 @@ def symptom(signals: Mapping[str, float], settings: HealthSettings) -> BackendRe
     if _has_work(signals) and _makes_no_step(signals):
         return BackendReason.EJECTED_STALLED
     return None
+
+
+def _would_show(illness: BackendReason | None, signals: Mapping[str, float]) -> bool:
+    """Whether the signals would tell if the illness were still there: silence is no recovery."""
+    if illness == BackendReason.EJECTED_ASLEEP:
+        return Signal.AWAKE in signals
+    if illness == BackendReason.EJECTED_FAILING:
+        return Signal.FAILED_RATE in signals
+    if illness == BackendReason.EJECTED_STALLED:
+        rates = {Signal.GENERATION_RATE, Signal.PROMPT_RATE}
+        steps = Signal.ENGINE_STEP_RATE in signals or rates <= signals.keys()
+        return steps and Signal.RUNNING in signals
+    return True
 
 
 def _has_work(signals: Mapping[str, float]) -> bool:
@@ -95,7 +109,8 @@ def _advance(
         return HealthMemory(
             strikes=record.strikes,
             symptom=found,
-            ejected=found,
+            # Until its hold is over it is out for the first illness, whatever it has caught since.
+            ejected=record.ejected if now_s < record.until_s else found,
             until_s=record.until_s,
             expires_s=now_s + settings.expiry_s,
             hold_s=record.hold_s,

@@ -36,7 +36,8 @@ class UpstreamOptions:
         max_fails: Failures within `fail_timeout_s` after which Nginx skips a server; 0 disables.
         fail_timeout_s: That window, and how long the server is skipped; whole seconds.
         keepalive: Idle connections kept per worker.
-        zone_kib: Size of the shared memory zone; None sizes it by the number of servers.
+        zone_kib: Least size of the shared memory zone; None sizes it by the number of servers,
+            and so does a pool that outgrows it.
     """
 
     max_fails: int = 2
@@ -79,7 +80,8 @@ def render(upstreams: Sequence[Upstream], endpoints: Mapping[str, str] | None = 
         ValueError: A value would not be safe or not be accepted by Nginx.
     """
     names = [upstream.name for upstream in upstreams]
-    if len(set(names)) != len(names):
+    # Nginx compares the names of upstreams without regard to case.
+    if len({name.lower() for name in names}) != len(names):
         raise ValueError(f"two pools of one name among {sorted(names)}")
     body = "\n".join(
         _upstream(upstream, endpoints or {})
@@ -93,20 +95,14 @@ def render(upstreams: Sequence[Upstream], endpoints: Mapping[str, str] | None = 
 def _upstream(upstream: Upstream, endpoints: Mapping[str, str]) -> str:
     if not is_pool_name(upstream.name):
         raise ValueError(f"pool {upstream.name!r}: not a name that an upstream can have")
-    servers = sorted(upstream.servers) or [PLACEHOLDER]
+    servers = sorted(upstream.servers, key=lambda each: each.address) or [PLACEHOLDER]
     addresses = {server.address for server in servers}
     if len(addresses) != len(servers):
         raise ValueError(f"pool {upstream.name!r}: an address stands in it twice")
     if all(server.down for server in servers):
         raise ValueError(f"pool {upstream.name!r}: no live server")
     options = upstream.options
-    need_kib = zone_kib(len(servers))
-    size_kib = options.zone_kib or need_kib
-    if size_kib < need_kib:
-        raise ValueError(
-            f"pool {upstream.name!r}: a zone of {size_kib}k is too small for {len(servers)}"
-            f" servers, expected at least {need_kib}k"
-        )
+    size_kib = max(options.zone_kib or 0, zone_kib(len(servers)))
     lines = [
         f"upstream {upstream.name} {{",
         f"    zone {upstream.name} {size_kib}k;",
@@ -122,6 +118,8 @@ def _server(server: Server, options: UpstreamOptions, endpoint: str | None) -> s
     split_address(server.address)
     if not 1 <= server.weight <= 100:  # noqa: PLR2004 - the bound of the file's grammar, stated in Server
         raise ValueError(f"{server.address}: weight {server.weight}, expected 1..100")
+    if server.max_conns is not None and server.max_conns < 1:
+        raise ValueError(f"{server.address}: max_conns {server.max_conns}, expected at least 1")
     name = ""
     if endpoint is not None and endpoint != server.address:
         split_address(endpoint)
@@ -137,7 +135,7 @@ def _server(server: Server, options: UpstreamOptions, endpoint: str | None) -> s
 _GENERATION_LINE = re.compile(r'    default "([0-9a-f]{16})";\Z')
 _UPSTREAM_LINE = re.compile(r"upstream (\S+) \{\Z")
 _SERVER_LINE = re.compile(
-    r"    server (\S+) weight=(\d+)(?: max_conns=(\d+))?"
+    r"    server (\S+) weight=(\d{1,3})(?: max_conns=(\d{1,18}))?"
     r" max_fails=\d+ fail_timeout=\d+s( down)?;(?: # (\S+))?\Z"
 )
 

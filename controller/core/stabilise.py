@@ -18,6 +18,9 @@ FAST_LANE = frozenset(
 )
 """Changes that do not wait for the interval between weight changes."""
 
+# A change of a pool of a thousand must still fit into one line of a log.
+MOST_NAMED = 10
+
 CHANGES = FAST_LANE | {PoolReason.WEIGHTS}
 """All reasons for which a reload is wanted."""
 
@@ -36,16 +39,20 @@ def difference(
         return PoolReason.MEMBERS, _members(now, before)
     flipped = sorted(address for address in now if now[address].down != before[address].down)
     if flipped:
-        return PoolReason.EJECTION, ", ".join(
-            f"{address} {'out' if now[address].down else 'back'}" for address in flipped
-        )
+        told = [f"{address} {'out' if now[address].down else 'back'}" for address in flipped]
+        return PoolReason.EJECTION, ", ".join(_first(told))
     return _weights(now, before, limits)
 
 
 def _members(now: Mapping[str, Server], before: Mapping[str, Server]) -> str:
     came = [f"+{address}" for address in sorted(now.keys() - before.keys())]
     left = [f"-{address}" for address in sorted(before.keys() - now.keys())]
-    return " ".join(came + left)
+    return " ".join(_first(came + left))
+
+
+def _first(words: list[str]) -> list[str]:
+    more = len(words) - MOST_NAMED
+    return [*words[:MOST_NAMED], f"and {more} more"] if more > 0 else words
 
 
 def _weights(
@@ -54,19 +61,29 @@ def _weights(
     # Only ratios matter to Nginx, so both sides are compared relative to their heaviest server.
     top_now = max(server.weight for server in now.values() if not server.down)
     top_before = max((s.weight for s in before.values() if not s.down), default=1)
-    worst, worst_address = 0.0, ""
+    worst, worst_address = 1.0, ""
     for address, server in now.items():
         if server.down:
             continue
-        ratio = (server.weight / top_now) / (before[address].weight / top_before)
-        limit_ratio = (server.max_conns or 1) / (before[address].max_conns or 1)
-        change = max(abs(math.log(ratio)), abs(math.log(limit_ratio)))
+        was = before[address]
+        change = max(
+            # Whole numbers up to the one division, so that the edge of the dead-band is exact.
+            _factor(server.weight * top_before, was.weight * top_now),
+            _factor(server.max_conns, was.max_conns),
+        )
         if change > worst:
             worst, worst_address = change, address
-    text = f"largest change x{math.exp(worst):.2f} ({worst_address or 'none'})"
-    if worst > math.log1p(limits.dead_band):
+    text = f"largest change x{worst:.2f} ({worst_address or 'none'})"
+    if worst > 1 + limits.dead_band:
         return PoolReason.WEIGHTS, text
     return PoolReason.WITHIN_DEADBAND, text
+
+
+def _factor(now: int | None, before: int | None) -> float:
+    """How many times more or less; infinite between a number and no limit."""
+    if now is None or before is None:
+        return 1.0 if now is before else math.inf
+    return max(now, before) / min(now, before)
 
 
 def postponed(

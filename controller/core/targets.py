@@ -74,18 +74,18 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
     lines: dict[str, Server] = {}
     reasons: dict[str, Why] = {}
     remembered, verdict = case.memory.weights, case.verdict
+    limits = {server.address: server.max_conns for server in case.applied or ()}
     newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
     for member in case.members:
-        weight = targets.weights.get(member)
+        weight, limit = targets.weights.get(member), targets.max_conns.get(member)
         if weight is not None:
             reasons[member] = (BackendReason.POLICY, targets.details.get(member, ""))
         elif member in remembered:
-            weight = remembered[member]
+            weight, limit = remembered[member], limits.get(member)
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer
             reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])
-        limit = targets.max_conns.get(member)
         lines[member] = Server(member, _whole(weight), max_conns=limit)
     return lines, reasons
 
@@ -120,7 +120,7 @@ def _take_out(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why])
     ill = {member: why for member, why in _ill(case, lines, reasons).items() if member in lines}
     ill = {member: why for member, why in ill.items() if member not in drained}
     healthy = serving - len(ill)
-    panic = healthy == 0 or healthy < case.limits.panic_threshold * serving
+    panic = healthy == 0 or healthy / serving < case.limits.panic_threshold
     for member, why in ill.items():
         lines[member] = replace(lines[member], down=not panic)
         text = f"{why[0]}, but {len(ill)} of {serving} are ill"
