@@ -131,5 +131,6 @@ class Service:
         if applied is None:
             return f"no generation is confirmed yet: {tick.decision.reason}"
         if tick.served != applied.generation:
-            return f"Nginx serves {tick.served}, confirmed was {applied.generation}"
+            served = tick.served or "no known generation"
+            return f"Nginx serves {served}, confirmed was {applied.generation}"
         return None

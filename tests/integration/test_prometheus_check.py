@@ -1,6 +1,5 @@
 """The check finds, on a real Prometheus, what would keep the controller from working."""
 
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,18 +19,10 @@ from controller.core.model import Signal
 from lab.processes import free_port
 from lab.prometheus import RunningPrometheus
 from tests.integration.prometheus_faults import Asked, Told, serving
-from tests.integration.prometheus_targets import scraped_targets
 
 pytestmark = pytest.mark.integration
 
 VLLM = tuple(PROFILES["vllm"].recipes)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrometheus]:
-    """One Prometheus for all tests of this module."""
-    with scraped_targets(tmp_path_factory.mktemp("prometheus")) as running:
-        yield running
 
 
 def pool(job: str, **changes: object) -> PoolQuery:

@@ -1,68 +1,28 @@
 """A real Prometheus full of real captures is read as the captures say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from controller.adapters.prometheus import (
     PROFILES,
-    Endpoint,
-    PoolQuery,
-    PrometheusClient,
-    PrometheusSource,
 )
-from controller.core.model import PoolSnapshot, SampleFault, Signal, Snapshot
+from controller.core.model import SampleFault, Signal
 from lab.prometheus import RunningPrometheus
-from tests.integration.prometheus_pages import PAGES, STALE_S
+from tests.integration.prometheus_observing import (
+    CAPTURED,
+    SGLANG,
+    VLLM,
+    observe_one,
+    pool,
+)
+from tests.integration.prometheus_pages import STALE_S
 from tests.integration.prometheus_targets import (
     about,
     of_name,
-    scraped_targets,
 )
 
 pytestmark = pytest.mark.integration
-
-CAPTURED = sorted(PAGES["captures"])
-VLLM = tuple(PROFILES["vllm"].recipes)
-SGLANG = tuple(PROFILES["sglang"].recipes)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrometheus]:
-    """One Prometheus for all tests of this module."""
-    with scraped_targets(tmp_path_factory.mktemp("prometheus")) as running:
-        yield running
-
-
-def pool(job: str, **settings: object) -> PoolQuery:
-    """A discovered pool of one job, with a window that fits scrapes of one second."""
-    defaults: dict[str, object] = {
-        "name": job,
-        "selector": f'job="{job}"',
-        "signals": VLLM,
-        "window_s": 4.0,
-        "max_age_s": 30.0,
-    }
-    return PoolQuery(**{**defaults, **settings})  # type: ignore[arg-type]
-
-
-def observe(server: RunningPrometheus, *pools: PoolQuery) -> Snapshot:
-    """One observation that must succeed."""
-    client = PrometheusClient(Endpoint(url=server.url, timeout_s=20))
-    try:
-        source = PrometheusSource(client, pools)
-        snapshot = source.observe(1000.0)
-        assert source.requests_made <= 2
-        assert len(source.last_query_seconds) == source.requests_made
-    finally:
-        client.close()
-    assert snapshot.error is None
-    return snapshot
-
-
-def observe_one(server: RunningPrometheus, one: PoolQuery) -> PoolSnapshot:
-    """One observation of one pool."""
-    return observe(server, one).pools[one.name]
 
 
 def within(signals: Mapping[str, float], name: str, expected: float) -> bool:
