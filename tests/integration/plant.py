@@ -74,9 +74,14 @@ class Plant:
     pages: Mapping[str, Page]
 
     def config_text(
-        self, *, url: str | None = None, control: str = "", pools: str | None = None
+        self,
+        *,
+        url: str | None = None,
+        control: str = "",
+        pools: str | None = None,
+        way: str | None = None,
     ) -> str:
-        """A configuration for the plant; by default one ladder pool of all backends."""
+        """A configuration for the plant; by default one ladder pool and the local way."""
         backends = ", ".join(f'{{address: "{each}"}}' for each in self.pages)
         pool = f"""
   - name: llm
@@ -89,12 +94,26 @@ class Plant:
 prometheus: {{url: "{url or self.prometheus.url}", timeout: 2s}}
 pools: {pools or pool}
 control: {{interval: 1s, max_sample_age: 20s {control}}}
-nginx:
+nginx: {way or self.local_way()}
+"""
+
+    def local_way(self) -> str:
+        """The configuration for an Nginx on the same host."""
+        return f"""
   mode: local
   directory: {self.nginx.upstream_dir}
   config_file: {self.nginx.conf}
   pid_file: {self.nginx.pid_file}
   confirm_url: {self.nginx.generation_url}
+"""
+
+    def shared_way(self) -> str:
+        """The configuration for an Nginx behind a shared volume, with the watcher beside it."""
+        return f"""
+  mode: shared_volume
+  directory: {self.nginx.shared_dir}
+  confirm_url: {self.nginx.generation_url}
+  heartbeat_timeout: 3s
 """
 
     def settle(self) -> None:

@@ -1,6 +1,7 @@
 """The whole loop against a real Prometheus and a real Nginx."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 
 from controller.adapters.state_file import StateFile
 from controller.app.loop import Loop, Result, TickRecord
-from controller.core.errors import ConfigError
+from controller.core.errors import ActuationFault, ConfigError
 from controller.core.reasons import BackendReason, PoolReason
 from controller.core.render import parse
-from lab.processes import free_port
+from lab.nginx import watcher
+from lab.processes import await_true, free_port
 from lab.prometheus import prometheus, scrape_job
 from tests.integration.plant import HEALTHY, Clock, Page, Plant, loop, plant
 from tests.integration.prometheus_faults import Asked, Told, serving
@@ -69,6 +71,42 @@ def test_weights_follow_load(site: Plant) -> None:
     assert served_weights(site) == {A: 100, B: 10, C: 100, D: 100}
     reason = tick.decision.pools["llm"].target.reasons[B]
     assert reason == (BackendReason.POLICY, "KV 0.93: 10")
+
+
+def test_weights_reach_nginx_over_a_shared_volume(site: Plant) -> None:
+    """With a watcher beside Nginx the controller needs nothing but a directory and a port."""
+    clock = Clock()
+    text = site.config_text(way=site.shared_way())
+    with watcher(site.nginx), loop(text, clock) as running:
+        started(site, running)
+        site.pages[B].gauges["vllm:kv_cache_usage_perc"] = 0.93
+        site.await_query("max(vllm:kv_cache_usage_perc)", 0.93)
+        clock.pass_by(61)
+        tick = running.tick()
+    assert tick.result == Result.CONFIRMED
+    assert served_weights(site) == {A: 100, B: 10, C: 100, D: 100}
+
+
+def test_silent_watcher_holds(site: Plant) -> None:
+    """Without its watcher nothing reaches Nginx, which is told, and mended once it is back."""
+    clock = Clock()
+    text = site.config_text(way=site.shared_way())
+    with loop(text, clock) as running:
+        with watcher(site.nginx):
+            started(site, running)
+        site.pages[B].gauges["vllm:kv_cache_usage_perc"] = 0.93
+        site.await_query("max(vllm:kv_cache_usage_perc)", 0.93)
+        status = site.nginx.shared_dir / "ack" / "status"
+        await_true(lambda: time.time() - status.stat().st_mtime > 3, 10, "the watcher is silent")
+        clock.pass_by(61)
+        silent = running.tick()
+        assert silent.result == Result.FAILED
+        assert silent.error is not None
+        assert silent.error.fault == ActuationFault.UNREACHABLE
+        with watcher(site.nginx):
+            clock.pass_by(10)
+            assert running.tick().result == Result.CONFIRMED
+    assert served_weights(site) == {A: 100, B: 10, C: 100, D: 100}
 
 
 def test_weight_changes_wait_for_the_interval(site: Plant) -> None:
