@@ -26,19 +26,18 @@ class StreamReport:
     Attributes:
         streams: How many were opened.
         broken: Streams that ended before their last event.
-        events: Events received, of all streams together.
-        delays_s: Seconds from sending to receiving, of every event, sorted.
+        events: Of every event that was received: when, by the monotonic clock, and how many seconds
+            after it was sent.
     """
 
     streams: int
     broken: int
-    events: int
-    delays_s: Sequence[float]
+    events: Sequence[tuple[float, float]]
 
     @property
     def worst_delay_s(self) -> float:
         """The longest delay of all."""
-        return self.delays_s[-1] if self.delays_s else 0.0
+        return max((delay_s for _, delay_s in self.events), default=0.0)
 
 
 @contextmanager
@@ -56,30 +55,31 @@ async def measure(url: str, streams: int, seconds: float) -> StreamReport:
         *(_read_stream(url, seconds) for _ in range(streams)), return_exceptions=True
     )
     finished = [each for each in results if isinstance(each, list)]
-    delays_s = sorted(delay_s for each in finished for delay_s in each)
-    return StreamReport(streams, streams - len(finished), len(delays_s), delays_s)
+    events = [event for each in finished for event in each]
+    return StreamReport(streams, streams - len(finished), events)
 
 
-async def _read_stream(url: str, seconds: float) -> list[float]:
-    """The delay of each event.
+async def _read_stream(url: str, seconds: float) -> list[tuple[float, float]]:
+    """When each event came, and how late.
 
     Raises:
         ConnectionError: The stream ended early.
     """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    delays_s: list[float] = []
+    events: list[tuple[float, float]] = []
     try:
         request = f"GET {parts.path}?seconds={seconds} HTTP/1.0\r\nHost: lab\r\n\r\n"
         writer.write(request.encode())
         while line := await reader.readline():
             if line.startswith(b"data: ") and not _LAST.startswith(line):
-                delays_s.append(time.monotonic() - float(line[6:]))
+                now_s = time.monotonic()
+                events.append((now_s, now_s - float(line[6:])))
             elif line and _LAST.startswith(line) and line.startswith(b"data"):
-                return delays_s
+                return events
     finally:
         writer.close()
-    raise ConnectionError(f"ended after {len(delays_s)} events")
+    raise ConnectionError(f"ended after {len(events)} events")
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

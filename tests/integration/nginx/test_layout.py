@@ -1,0 +1,233 @@
+"""Layouts in which a swap would not be safe are refused, with the reason and the remedy."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.nginx import Endpoint, LocalNginx, SharedVolumeNginx
+from controller.core.errors import ActuationError, ActuationFault
+from lab.nginx import RunningNginx, nginx, watcher
+from lab.processes import child
+from tests.integration.nginx.cases import (
+    Way,
+    file_of,
+    is_accepted,
+    local_settings,
+    shared_settings,
+    way_to,
+)
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[3]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
+
+APPLY = """
+import json, os, sys
+from pathlib import Path
+from controller.adapters.nginx import *
+from controller.core.errors import ActuationError
+from tests.integration.nginx.cases import file_of
+directory, url, uid = Path(sys.argv[1]), Endpoint.parse(sys.argv[2]), int(sys.argv[3])
+wanted = file_of(9)
+live = directory / "shared" / "live"
+way = sys.argv[4]
+actuator = (
+    LocalNginx(
+        LocalSettings(live, url, conf=directory / "nginx.conf", pid_file=directory / "nginx.pid")
+    )
+    if way == "local" else SharedVolumeNginx(SharedSettings(directory / "shared", url))
+)
+os.setuid(uid)
+try:
+    actuator.apply(wanted.generation, wanted.text)
+    print(json.dumps(["applied", "", "", []]))
+except ActuationError as error:
+    watched = live if way == "local" else directory / "shared" / "req"
+    text = (live / "upstream.conf").read_text()
+    print(json.dumps([error.fault, str(error), text, os.listdir(watched)]))
+"""
+
+
+def apply_elsewhere(
+    running: RunningNginx, way: Way, *, mounts: str = "true", uid: int = 0
+) -> tuple[str, str, str, list[str]]:
+    """Apply in a process with mounts of its own and as another user.
+
+    Returns:
+        The fault, its message, the live file as that process sees it, and the names beside what it
+        writes.
+    """
+    script = f'{mounts} && exec "$@"'
+    program = ["unshare", "-m", "sh", "-ec", script, "sh", sys.executable, "-c", APPLY]
+    arguments = [str(running.directory), running.generation_url, str(uid), way]
+    done = subprocess.run(
+        [*program, *arguments], cwd=ROOT, check=True, timeout=30, stdout=subprocess.PIPE
+    )
+    fault, message, live, names = json.loads(done.stdout)
+    return fault, message, live, names
+
+
+@needs_root
+@pytest.mark.parametrize("way", ["local", "shared"])
+def test_bind_mounted_single_file(tmp_path: Path, way: Way) -> None:
+    """An upstream file that is a mount of its own cannot be renamed over, and is refused."""
+    before = file_of(1)
+    with nginx(tmp_path, upstream_text=before.text) as running, watcher(running):
+        mount = f"mount --bind {running.upstream_file} {running.upstream_file}"
+        fault, message, live, _ = apply_elsewhere(running, way, mounts=mount)
+        assert fault == ActuationFault.UNSAFE
+        assert "bind-mounted single file" in message
+        assert f"mount its directory {running.upstream_dir} instead" in message
+        assert live == before.text
+
+
+@needs_root
+@pytest.mark.parametrize("way", ["local", "shared"])
+def test_directory_of_another_user(way: Way) -> None:
+    """A directory that cannot be written is named together with the user who cannot."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with nginx(directory) as running, watcher(running):
+            fault, message, _, _ = apply_elsewhere(running, way, uid=65534)
+            assert fault == ActuationFault.UNSAFE
+            assert "user 65534 cannot create files in" in message
+            assert "Permission denied" in message
+
+
+@needs_root
+def test_master_of_another_user() -> None:
+    """Who may not signal Nginx learns it before anything is swapped."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with nginx(directory) as running:
+            running.upstream_dir.chmod(0o777)
+            fault, message, live, _ = apply_elsewhere(running, "local", uid=65534)
+            assert fault == ActuationFault.UNSAFE
+            assert "user 65534 may not signal the Nginx master" in message
+            assert live == running.upstream_file.read_text() != file_of(9).text
+
+
+@needs_root
+@pytest.mark.parametrize("way", ["local", "shared"])
+def test_full_disk(tmp_path: Path, way: Way) -> None:
+    """A full disk leaves the old file as it was and no half a file beside it."""
+    before = file_of(1)
+    with nginx(tmp_path, upstream_text=before.text) as running, watcher(running):
+        target = running.upstream_dir if way == "local" else running.shared_dir / "req"
+        fill = (
+            f"cp {running.upstream_file} {tmp_path}/copy"
+            f" && mount -t tmpfs -o size=16k tmpfs {target}"
+            f" && if [ {way} = local ]; then cp {tmp_path}/copy {running.upstream_file}; fi"
+            f" && {{ cat /dev/zero >{target}/filler 2>/dev/null || true; }}"
+        )
+        fault, message, live, names = apply_elsewhere(running, way, mounts=fill)
+        assert fault == ActuationFault.UNSAFE
+        assert "No space left on device" in message
+        assert live == before.text
+        assert sorted(names) == (["filler", "upstream.conf"] if way == "local" else ["filler"])
+
+
+@pytest.mark.parametrize("way", ["local", "shared"])
+def test_missing_directory(tmp_path: Path, way: Way) -> None:
+    """A directory that is not there is named."""
+    with nginx(tmp_path) as running, way_to(running, way) as actuator:
+        running.upstream_dir.rename(tmp_path / "gone")
+        with pytest.raises(ActuationError, match="live is not a directory: create it") as error:
+            actuator.apply(file_of(2).generation, file_of(2).text)
+        assert error.value.fault is ActuationFault.UNSAFE
+
+
+def test_pid_of_another_program(tmp_path: Path) -> None:
+    """A process that is not the Nginx master is never signalled."""
+    before, wanted = file_of(1), file_of(2)
+    with (
+        nginx(tmp_path, upstream_text=before.text) as running,
+        child(["sleep", "60"], tmp_path / "sleep.log") as sleeping,
+    ):
+        running.pid_file.write_text(f"{sleeping.pid}\n")
+        with pytest.raises(ActuationError, match=r"is 'sleep 60', expected a master") as error:
+            LocalNginx(local_settings(running)).apply(wanted.generation, wanted.text)
+        assert error.value.fault is ActuationFault.UNREACHABLE
+        assert sleeping.is_running()
+        assert running.upstream_file.read_text() == before.text
+        with watcher(running):
+            with pytest.raises(ActuationError, match="no Nginx master") as error:
+                SharedVolumeNginx(shared_settings(running)).apply(wanted.generation, wanted.text)
+            assert error.value.fault is ActuationFault.UNREACHABLE
+        assert sleeping.is_running()
+        assert running.upstream_file.read_text() == before.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("99999999\n", "is not running here"),
+        ("\n", "pid file"),
+        ("-1\n", "no process id"),
+        ("0\n", "no process id"),
+    ],
+)
+def test_pid_file_of_no_process(tmp_path: Path, content: str, said: str) -> None:
+    """A stale, empty or senseless pid file leads to no signal to anybody."""
+    with nginx(tmp_path) as running:
+        running.pid_file.write_text(content)
+        with pytest.raises(ActuationError, match=said) as error:
+            LocalNginx(local_settings(running)).apply(file_of(2).generation, file_of(2).text)
+        assert error.value.fault is ActuationFault.UNREACHABLE
+        assert is_accepted(running)
+
+
+def test_reload_command(tmp_path: Path) -> None:
+    """A command of the user takes the place of the signal; its failure is told and rolled back."""
+    before, wanted = file_of(1), file_of(2)
+    with nginx(tmp_path, upstream_text=before.text) as running:
+        settings = local_settings(running)
+        good = ("nginx", "-c", str(running.conf), "-s", "reload")
+        bad = ("sh", "-c", "echo no permission >&2; exit 4")
+        failing = LocalNginx(replace(settings, reload_command=bad))
+        with pytest.raises(ActuationError, match=r"failed with exit code 4: no permission"):
+            failing.apply(wanted.generation, wanted.text)
+        assert running.upstream_file.read_text() == before.text
+        working = LocalNginx(replace(settings, reload_command=good))
+        working.apply(wanted.generation, wanted.text)
+        assert running.generation() == wanted.generation
+
+
+def test_hanging_test_is_killed(tmp_path: Path) -> None:
+    """A test that does not end is killed at its deadline, and says nothing about the file."""
+    before, wanted = file_of(1), file_of(2)
+    slow = tmp_path / "nginx"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    with nginx(tmp_path / "run", upstream_text=before.text) as running:
+        settings = local_settings(running)
+        settings = replace(settings, binary=str(slow), test_timeout_s=0.3)
+        with pytest.raises(ActuationError, match=r"did not end within 0\.3 s") as error:
+            LocalNginx(settings).apply(wanted.generation, wanted.text)
+        assert error.value.fault is ActuationFault.UNSAFE
+        assert running.upstream_file.read_text() == before.text
+
+
+def test_unix_socket_for_the_generation(tmp_path: Path) -> None:
+    """The generation can be asked for over a unix socket, which needs no port."""
+    wanted = file_of(2)
+    path = tmp_path / "status.sock"
+    with nginx(tmp_path) as running:
+        text = running.conf.read_text()
+        listen = running.status_url.removeprefix("http://")
+        running.conf.write_text(
+            text.replace(f"listen {listen};", f"listen {listen}; listen unix:{path};")
+        )
+        LocalNginx(local_settings(running)).apply(wanted.generation, wanted.text)
+        settings = local_settings(running)
+        endpoint = Endpoint.parse(f"unix:{path}:/lb/generation")
+        actuator = LocalNginx(replace(settings, endpoint=endpoint))
+        assert actuator.view().generation == wanted.generation

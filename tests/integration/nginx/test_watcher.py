@@ -1,0 +1,298 @@
+"""The watcher lets nothing through but what the controller writes, and the hook starts Nginx."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.nginx import Endpoint, SharedSettings, SharedVolumeNginx
+from controller.core.errors import ActuationError, ActuationFault
+from controller.core.model import Server
+from controller.core.render import Rendered, Upstream, UpstreamOptions, parse, render
+from lab.nginx import DEPLOY, RunningNginx, nginx, render_conf, watcher
+from lab.processes import Child, await_true, child, free_port
+from tests.integration.nginx.cases import file_of, file_with, shared_settings
+
+pytestmark = pytest.mark.integration
+
+BODY = file_of(3).text.partition("}\n\n")[2]
+INJECTIONS = {
+    "a server block": BODY + "server { listen 8088; }\n",
+    "a directive after a brace": BODY.replace("}\n", "} access_log /etc/passwd;\n"),
+    "another directive in an upstream": BODY.replace("least_conn;", "least_conn; hash $uri;"),
+    "an include": "include /etc/passwd;\n" + BODY,
+    "a variable as address": BODY.replace("127.0.0.1:9 ", "$host:9 "),
+    "a unix socket": BODY.replace("127.0.0.1:9 ", "unix:/run/docker.sock "),
+    "a long line": BODY.replace("127.0.0.1:9 ", f"{'a' * 400}:9 "),
+    "a NUL byte": BODY.replace("least_conn;", "least_conn;\0 hash $uri;"),
+    "a carriage return": BODY.replace("least_conn;", "least_conn;\r"),
+    "no ASCII": BODY.replace("127.0.0.1:9 ", "bäckend:9 "),
+    "a comment": BODY + "# of my own\n",
+    "half a line": BODY + "}",
+    "too much": BODY.replace("    least_conn;\n", "    least_conn;\n" * 500_000),
+}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningNginx, Child]]:
+    """An Nginx with a watcher that has to bear all the bad requests of this module."""
+    with nginx(tmp_path_factory.mktemp("watched")) as running, watcher(running) as watching:
+        yield running, watching
+
+
+def submit(running: RunningNginx, wanted: Rendered) -> None:
+    """Hand the watcher a file that the controller itself would not have written."""
+    actuator = SharedVolumeNginx(shared_settings(running))
+    actuator._submit(wanted.generation, wanted.text)
+
+
+@pytest.mark.parametrize("kind", INJECTIONS)
+def test_line_that_the_controller_does_not_write(
+    watched: tuple[RunningNginx, Child], kind: str
+) -> None:
+    """Whatever is not in the grammar of the upstream file is refused before Nginx sees it."""
+    running, watching = watched
+    before = running.upstream_file.read_text()
+    with pytest.raises(ActuationError, match="refused before Nginx saw it") as error:
+        submit(running, file_with(INJECTIONS[kind]))
+    assert error.value.fault is ActuationFault.REJECTED
+    assert running.upstream_file.read_text() == before
+    assert watching.is_running()
+
+
+def test_generation_of_the_request_is_that_of_the_text(
+    watched: tuple[RunningNginx, Child],
+) -> None:
+    """A request that announces one generation and holds another is refused."""
+    running, _ = watched
+    with pytest.raises(ActuationError, match="not of generation 0123456789abcdef"):
+        submit(running, Rendered("0123456789abcdef", file_of(3).text))
+
+
+def test_link_is_not_followed(watched: tuple[RunningNginx, Child]) -> None:
+    """A request that is a link or a device is not read: it would be with the watcher's rights."""
+    running, watching = watched
+    request = running.shared_dir / "req" / "request.conf"
+    request.unlink(missing_ok=True)
+    target = running.directory / "elsewhere"
+    target.write_text(f"# request 00ff {file_of(3).generation}\n{file_of(3).text}")
+    request.symlink_to(target)
+    status = running.shared_dir / "ack" / "status"
+    beat_s = status.stat().st_mtime
+    await_true(lambda: status.stat().st_mtime > beat_s + 0.5, 5, "it has looked around")
+    assert "00ff" not in watching.log.read_text()
+    request.unlink()
+    os.mkfifo(request)
+    beat_s = status.stat().st_mtime
+    await_true(lambda: status.stat().st_mtime > beat_s + 0.5, 5, "it has looked around")
+    request.unlink()
+
+
+def test_everything_that_the_renderer_writes_passes(
+    watched: tuple[RunningNginx, Child],
+) -> None:
+    """The grammar of the watcher knows every form of line that the renderer has."""
+    running, _ = watched
+    servers = [
+        Server("10.0.0.1:8000", weight=1, max_conns=1),
+        Server("10.0.0.2:65535", weight=100, down=True, max_conns=512),
+        Server("[2001:db8::1]:8000", weight=30),
+        Server("gpu-1.example_net.internal:8000", weight=60, down=True),
+        Server("a" * 63 + ".example:8000"),
+    ]
+    names = {server.address: "127.0.0.1:8000" for server in servers if "example" in server.address}
+    names["gpu-1.example_net.internal:8000"] = "[::1]:8000"
+    options = UpstreamOptions(max_fails=0, fail_timeout_s=10000, keepalive=1024, zone_kib=4096)
+    wanted = render([Upstream("llm", servers, options), Upstream("Qwen-2.5_b", [])], names)
+    submit(running, wanted)
+    assert running.upstream_file.read_text() == wanted.text
+
+
+def test_ten_thousand_servers(watched: tuple[RunningNginx, Child]) -> None:
+    """The largest pool in the promise of the project fits through the watcher."""
+    running, _ = watched
+    servers = [Server(f"10.{n // 62500}.{n // 250 % 250}.{n % 250}:8000") for n in range(10_000)]
+    wanted = render([Upstream("llm", servers)])
+    SharedVolumeNginx(shared_settings(running)).apply(wanted.generation, wanted.text)
+    assert running.generation() == wanted.generation
+
+
+def test_second_watcher_refuses(watched: tuple[RunningNginx, Child]) -> None:
+    """Two watchers of one directory would swap each other's files: the second ends with code 3."""
+    running, watching = watched
+    settings = {"LB_SHARED_DIR": str(running.shared_dir), "LB_PID": str(running.pid_file)}
+    done = subprocess.run(
+        ["sh", DEPLOY / "watcher.sh"],
+        env={**os.environ, **settings},
+        check=False,
+        timeout=10,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3
+    assert f"another watcher (pid {watching.pid}) serves" in done.stderr
+
+
+def test_lock_of_a_process_that_is_gone(tmp_path: Path) -> None:
+    """A lock left by a killed watcher, or by another process of that number, holds nobody up."""
+    with nginx(tmp_path) as running:
+        lock = running.shared_dir / "ack" / ".lock"
+        for holder in (99999999, os.getpid()):
+            lock.mkdir()
+            (lock / "pid").write_text(f"{holder}\n")
+            with watcher(running) as watching:
+                assert (lock / "pid").read_text() == f"{watching.pid}\n"
+
+
+def test_watcher_that_went_silent(tmp_path: Path) -> None:
+    """A watcher without heartbeat is told at once, in seconds, and nothing is handed to it."""
+    wanted = file_of(3)
+    with nginx(tmp_path) as running:
+        actuator = SharedVolumeNginx(shared_settings(running))
+        with pytest.raises(ActuationError, match=r"no watcher: .*status") as error:
+            actuator.apply(wanted.generation, wanted.text)
+        assert error.value.fault is ActuationFault.UNREACHABLE
+        with watcher(running):
+            pass
+        long_ago_s = time.time() - 90
+        os.utime(running.shared_dir / "ack" / "status", (long_ago_s, long_ago_s))
+        with pytest.raises(ActuationError, match=r"watcher silent for 9\d s") as error:
+            actuator.apply(wanted.generation, wanted.text)
+        assert error.value.fault is ActuationFault.UNREACHABLE
+        assert not (running.shared_dir / "req" / "request.conf").exists()
+        view = actuator.view()
+        assert view.generation == running.generation()
+        assert view.lingering_workers is None
+        assert "watcher silent" in view.detail
+
+
+def test_busy_watcher_is_not_silent(watched: tuple[RunningNginx, Child]) -> None:
+    """Requests without a pause between them do not keep the watcher from its heartbeat."""
+    running, _ = watched
+    actuator = SharedVolumeNginx(replace(shared_settings(running), silent_after_s=1.5))
+    for weight in range(1, 9):
+        wanted = file_of(weight)
+        actuator.apply(wanted.generation, wanted.text)
+
+
+def hook_variables(directory: Path, backends: str) -> dict[str, str]:
+    """An environment like that of a container."""
+    (directory / "run").mkdir(exist_ok=True)
+    variables = {
+        "LB_SCRIPTS": str(DEPLOY),
+        "LB_SHARED_DIR": str(directory / "shared"),
+        "LB_UPSTREAM_FILE": str(directory / "shared" / "live" / "upstream.conf"),
+        "LB_NGINX_CONF": str(directory / "nginx.conf"),
+        "LB_PID": str(directory / "nginx.pid"),
+        "LB_RUN_DIR": str(directory / "run"),
+        "LB_LOG_DIR": str(directory),
+        "LB_LISTEN": f"127.0.0.1:{free_port()}",
+        "LB_STATUS_LISTEN": f"127.0.0.1:{free_port()}",
+        "LB_BACKENDS": backends,
+        "LB_POOLS": "qwen",
+    }
+    (directory / "nginx.conf").write_text(render_conf(variables))
+    return variables
+
+
+def start_like_an_image(directory: Path, backends: str) -> str:
+    """Run the hook and Nginx as the image does; returns the upstream file that it began with."""
+    variables = hook_variables(directory, backends)
+    script = f'sh {DEPLOY}/40-vllm-nginx-lb.sh; exec nginx -c "$LB_NGINX_CONF" -g "daemon off;"'
+    status = directory / "shared" / "ack" / "status"
+    status.unlink(missing_ok=True)
+
+    def serves() -> bool:
+        return (
+            status.exists() and "live=" in status.read_text() and "none" not in status.read_text()
+        )
+
+    with child(["sh", "-c", script], directory / "image.log", ready=serves, env=variables):
+        return (directory / "shared" / "live" / "upstream.conf").read_text()
+
+
+def test_first_start_on_an_empty_volume(tmp_path: Path) -> None:
+    """On an empty volume Nginx starts with the backends of the environment, as if rendered."""
+    text = start_like_an_image(tmp_path, "127.0.0.1:9002 127.0.0.1:9001 qwen=127.0.0.1:9003")
+    expected = render(
+        [
+            Upstream("llm", [Server("127.0.0.1:9001"), Server("127.0.0.1:9002")]),
+            Upstream("qwen", [Server("127.0.0.1:9003")]),
+        ]
+    )
+    assert text == expected.text
+
+
+def test_start_without_any_backend(tmp_path: Path) -> None:
+    """Without backends, or with names that nobody resolves, Nginx starts with empty pools."""
+    expected = render([Upstream("llm", []), Upstream("qwen", [])]).text
+    assert start_like_an_image(tmp_path, "") == expected
+    shutil.rmtree(tmp_path / "shared")
+    assert start_like_an_image(tmp_path, "no.such.host.invalid:80") == expected
+
+
+def test_start_after_the_live_file_broke(tmp_path: Path) -> None:
+    """A file that Nginx refuses gives way to the one of before it; a good one is left alone."""
+    live = tmp_path / "shared" / "live"
+    live.mkdir(parents=True)
+    kept = render([Upstream("llm", [Server("127.0.0.1:9001", weight=7)]), Upstream("qwen", [])])
+    (live / "upstream.conf").write_text("upstream llm {")
+    (live / ".previous").write_text(kept.text)
+    assert start_like_an_image(tmp_path, "127.0.0.1:9002") == kept.text
+    assert start_like_an_image(tmp_path, "127.0.0.1:9002") == kept.text
+
+
+def test_killed_watcher_is_started_again(tmp_path: Path) -> None:
+    """Nobody but the hook is there to start a watcher again, so it does."""
+    variables = hook_variables(tmp_path, "")
+    script = f'sh {DEPLOY}/40-vllm-nginx-lb.sh; exec nginx -c "$LB_NGINX_CONF" -g "daemon off;"'
+    holder = tmp_path / "shared" / "ack" / ".lock" / "pid"
+
+    def another(than: str) -> bool:
+        return holder.exists() and holder.read_text().strip() not in {"", than}
+
+    with child(
+        ["sh", "-c", script], tmp_path / "image.log", ready=lambda: another(""), env=variables
+    ):
+        first = holder.read_text().strip()
+        os.kill(int(first), 9)
+        await_true(lambda: another(first), 10, "another watcher holds the lock")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_unprivileged_image() -> None:
+    """Hook, watcher and Nginx work as one user without any privilege, the controller as another."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        variables = hook_variables(directory, "127.0.0.1:9001")
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, 65534, 65534)
+        script = f'sh {DEPLOY}/40-vllm-nginx-lb.sh; exec nginx -c "$LB_NGINX_CONF" -g "daemon off;"'
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        endpoint = Endpoint.parse(f"http://{variables['LB_STATUS_LISTEN']}/lb/generation")
+        actuator = SharedVolumeNginx(SharedSettings(directory / "shared", endpoint))
+        wanted = render([Upstream("llm", []), Upstream("qwen", [])])
+        log = directory / "image.log"
+        with child(
+            [*user, "sh", "-c", script],
+            log,
+            ready=lambda: actuator.view().live_workers is not None,
+            env=variables,
+        ):
+            actuator.apply(wanted.generation, wanted.text)
+            assert actuator.view().generation == wanted.generation
+        assert "[warn]" not in log.read_text()
+
+
+def test_seed_is_adopted(tmp_path: Path) -> None:
+    """What the hook writes is whole in the eyes of the controller, so nothing need be reloaded."""
+    text = start_like_an_image(tmp_path, "127.0.0.1:9001")
+    adopted = parse(text)
+    assert adopted is not None
+    assert adopted.pools["llm"] == (Server("127.0.0.1:9001"),)
