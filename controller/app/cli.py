@@ -74,9 +74,10 @@ def _configuration(path: Path) -> Config:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the controller until it is told to stop."""
-    from controller.app import log, service, wiring  # noqa: PLC0415 - other commands start faster
+    from controller.app import log, service, telemetry, wiring  # noqa: PLC0415 - for a fast start
 
     settings = _configuration(config)
+    telemetry.leave_out_creation_times()
     log.configure(settings.telemetry.log_level, settings.telemetry.log_format)
     try:
         running = service.Service(wiring.build(settings), installed_version("vllm-nginx-lb"))

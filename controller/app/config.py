@@ -1,11 +1,12 @@
 """The configuration file: what can stand in it, with its units, bounds and defaults."""
 
 import inspect
+import json
 import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -19,8 +20,20 @@ from pydantic import (
 )
 
 from controller.adapters.prometheus import InstanceMapping
-from controller.app.values import Address, Duration, Fraction, PoolName, Selector, SignalName
+from controller.app.values import (
+    Address,
+    Duration,
+    FilePath,
+    Fraction,
+    Integer,
+    Number,
+    PoolName,
+    Selector,
+    SignalName,
+    Switch,
+)
 from controller.core.policy import Policy
+from controller.core.render import zone_kib
 from controller.policy.equal import Equal
 from controller.policy.registry import REGISTRY
 
@@ -37,13 +50,23 @@ def http_url(value: object) -> str:
     Raises:
         ValueError: It is not one.
     """
-    if isinstance(value, str) and not re.search(r"[\s\x00-\x1f]", value):
+    parts = _split_url(value) if isinstance(value, str) else None
+    if parts is None or parts.query or parts.fragment:
+        raise ValueError("expected an http or https URL, such as http://prometheus:9090")
+    if "@" in parts.netloc:
+        raise ValueError("expected no user or password in the URL; see basic_auth")
+    return parts.geturl().rstrip("/")
+
+
+def _split_url(value: str) -> SplitResult | None:
+    if re.search(r"[\s\x00-\x1f]", value):
+        return None
+    try:
         parts = urlsplit(value)
-        if parts.scheme in {"http", "https"} and parts.hostname and not parts.query:
-            if parts.username or parts.password:
-                raise ValueError("expected no user or password in the URL; see basic_auth")
-            return value.rstrip("/")
-    raise ValueError("expected an http or https URL, such as http://prometheus:9090")
+        port = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"http", "https"} and parts.hostname and port != 0 else None
 
 
 def confirm_url(value: object) -> str:
@@ -72,7 +95,7 @@ class BasicAuth(Section):
     """User and password for Prometheus; the password is never in this file."""
 
     username: str = Field(min_length=1)
-    password_file: Path | None = None
+    password_file: FilePath | None = None
     password_env: EnvironmentName | None = None
 
     @model_validator(mode="after")
@@ -89,15 +112,17 @@ class PrometheusConfig(Section):
     timeout: Duration = Field(
         default=5.0, gt=0, le=60, description="Most time for one query, in all."
     )
-    bearer_token_file: Path | None = Field(default=None, description="Read anew for every request.")
+    bearer_token_file: FilePath | None = Field(
+        default=None, description="Read anew for every request."
+    )
     bearer_token_env: EnvironmentName | None = None
     basic_auth: BasicAuth | None = None
     headers: dict[str, str] = Field(
         default_factory=dict, description="Such as X-Scope-OrgID for Mimir."
     )
-    ca_file: Path | None = None
-    client_cert_file: Path | None = None
-    client_key_file: Path | None = None
+    ca_file: FilePath | None = None
+    client_cert_file: FilePath | None = None
+    client_key_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -123,7 +148,7 @@ class BackendConfig(Section):
         min_length=1,
         description="Its instance label in Prometheus; default: the address.",
     )
-    drain: bool = Field(default=False, description="Send it no new requests.")
+    drain: Switch = Field(default=False, description="Send it no new requests.")
 
 
 class DiscoveryConfig(Section):
@@ -134,7 +159,10 @@ class DiscoveryConfig(Section):
 
     @model_validator(mode="after")
     def _can_map(self) -> Self:
-        InstanceMapping(self.regex, self.replacement)
+        try:
+            InstanceMapping(self.regex, self.replacement)
+        except (OverflowError, RecursionError) as error:
+            raise ValueError(f"regex: cannot be used: {error}") from None
         return self
 
 
@@ -145,20 +173,24 @@ def read_policy(value: object) -> Policy:
         ValueError: No such policy, or its parameters have faults; all of them are listed.
     """
     names = ", ".join(sorted(REGISTRY))
-    if not isinstance(value, dict) or value.get("name") not in REGISTRY:
+    name = value.get("name") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(name, str) or name not in REGISTRY:
         raise ValueError(f"expected a mapping with a name, one of {names}")
-    kind = REGISTRY[value["name"]]
+    kind = REGISTRY[name]
     parameters = {key: each for key, each in value.items() if key != "name"}
     known = set(inspect.signature(kind).parameters)
     faults = [
         f"{key}: is not a known parameter of {kind.name}" for key in parameters.keys() - known
     ]
+    # In JSON a list is a tuple even where a text is no number and no number is a yes.
+    text = json.dumps({key: parameters[key] for key in known & parameters.keys()}, default=str)
     try:
-        policy = TypeAdapter(kind).validate_python(parameters)
+        policy = TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         for each in error.errors(include_url=False):
             place = "".join(f"[{p}]" if isinstance(p, int) else p for p in each["loc"])
             text = each["msg"].replace("Input should be", "expected").replace("Value error, ", "")
+            text = text.replace("a valid array", "a list")
             faults.append(f"{place}: {text}" if place else text)
     if faults:
         raise ValueError("; ".join(sorted(faults)))
@@ -168,11 +200,11 @@ def read_policy(value: object) -> Policy:
 class HealthConfig(Section):
     """When a backend is ejected for cause."""
 
-    enabled: bool = True
-    strikes: int = Field(
+    enabled: Switch = True
+    strikes: Integer = Field(
         default=2, ge=1, le=100, description="Consecutive ticks with the same symptom."
     )
-    failing_rate: float = Field(
+    failing_rate: Number = Field(
         default=0.2, ge=0, description="Server errors per second, at least."
     )
     hold: Duration = Field(default=60.0, ge=0, description="First time out; a relapse doubles it.")
@@ -191,11 +223,11 @@ class HealthConfig(Section):
 class UpstreamConfig(Section):
     """What stands in the upstream beside its servers."""
 
-    max_fails: int = Field(default=2, ge=0, le=1000)
+    max_fails: Integer = Field(default=2, ge=0, le=1000)
     fail_timeout: Duration = Field(default=30.0, ge=1, le=86400)
-    keepalive: int = Field(default=64, ge=1, le=65536)
-    zone_size_kib: int | None = Field(
-        default=None, ge=32, description="Default: by number of servers."
+    keepalive: Integer = Field(default=64, ge=1, le=65536)
+    zone_size_kib: Integer | None = Field(
+        default=None, ge=32, le=1048576, description="At least; default: by number of servers."
     )
 
     @model_validator(mode="after")
@@ -246,6 +278,12 @@ class PoolConfig(Section):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"backends: {label} {', '.join(twice)} stands there twice")
+        need_kib = zone_kib(len(backends))
+        if (self.upstream.zone_size_kib or need_kib) < need_kib:
+            raise ValueError(
+                f"upstream.zone_size_kib: {self.upstream.zone_size_kib} is too small for"
+                f" {len(backends)} servers, expected at least {need_kib}"
+            )
         if backends and all(backend.drain for backend in backends):
             raise ValueError("backends: expected at least one that is not drained")
         return self
@@ -262,7 +300,7 @@ class ControlConfig(Section):
     min_interval: Duration = Field(default=60.0, ge=0, le=3600)
     fast_interval: Duration = Field(default=10.0, ge=0, le=3600)
     panic_threshold: Fraction = Field(default=0.5, ge=0, le=1)
-    max_old_generations: int = Field(default=4, ge=0, le=1000)
+    max_old_generations: Integer = Field(default=4, ge=0, le=1000)
     blind_hold: Duration = Field(default=600.0, ge=0)
     forget_after: Duration = Field(default=30.0, ge=0)
 
@@ -277,10 +315,10 @@ class LocalNginxConfig(Section):
     """Nginx on the same host: the controller swaps the file and signals the master."""
 
     mode: Literal["local"]
-    directory: Path = Path("/etc/nginx/vllm-nginx-lb")
+    directory: FilePath = Path("/etc/nginx/vllm-nginx-lb")
     confirm_url: ConfirmUrl = "http://127.0.0.1:8081/lb/generation"
-    config_file: Path = Path("/etc/nginx/nginx.conf")
-    pid_file: Path = Path("/run/nginx.pid")
+    config_file: FilePath = Path("/etc/nginx/nginx.conf")
+    pid_file: FilePath = Path("/run/nginx.pid")
     binary: str = Field(default="nginx", min_length=1)
     reload_command: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Instead of a signal to the master process."
@@ -293,7 +331,7 @@ class SharedVolumeNginxConfig(Section):
     """Nginx in another container: the watcher there validates, swaps and reloads."""
 
     mode: Literal["shared_volume"]
-    directory: Path
+    directory: FilePath
     confirm_url: ConfirmUrl
     confirm_timeout: Duration = Field(default=5.0, gt=0, le=120)
     answer_timeout: Duration = Field(
@@ -316,7 +354,7 @@ class TelemetryConfig(Section):
 class StateConfig(Section):
     """What is kept across restarts."""
 
-    file: Path | None = Field(default=None, description="Default: nothing is kept.")
+    file: FilePath | None = Field(default=None, description="Default: nothing is kept.")
 
 
 class Config(Section):
@@ -331,7 +369,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _pools_differ(self) -> Self:
-        names = [pool.name for pool in self.pools]
+        # Nginx compares the names of upstreams without regard to case.
+        names = [pool.name.lower() for pool in self.pools]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"pools: name {', '.join(twice)} stands there twice")

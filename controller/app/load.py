@@ -1,6 +1,7 @@
 """Reads the configuration file and tells all its faults at once, each with its line."""
 
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -15,14 +16,25 @@ _Location = Sequence[int | str]
 _EXPECTED = {
     "missing": "is missing",
     "extra_forbidden": "is not a known key",
+    "invalid_key": "is not a known key",
     "model_type": "expected a mapping of keys to values",
+    "model_attributes_type": "expected a mapping of keys to values",
     "dict_type": "expected a mapping of keys to values",
     "tuple_type": "expected a list",
-    "too_short": "expected at least {min_length}",
+    "too_short": "expected a list of at least {min_length}",
+    "string_too_short": "expected a text of at least {min_length} character",
+    "string_pattern_mismatch": "expected a text that matches {pattern}",
     "union_tag_not_found": "expected a mapping that names its kind ({discriminator})",
     "union_tag_invalid": "expected {discriminator} to be one of {expected_tags}",
 }
 _SHOWN = 60
+_SHOWN_BITS = 64
+# A URL with a user in it has a password in it, which must not get into a log.
+_CREDENTIALS = re.compile(r"//[^/]*@")
+# Enough for ten thousand backends; a file of a few lines can stand for billions through aliases.
+_MOST_NODES = 200_000
+# What the constructors of PyYAML raise for values that are tagged as what they are not.
+_NOT_CONSTRUCTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def load(path: Path) -> Config:
@@ -48,14 +60,22 @@ def parse(text: str, source: str) -> Config:
     """
     try:
         node = yaml.compose(text, yaml.SafeLoader)
+        if node is not None and not _is_bounded(node):
+            raise ConfigError([f"{source}: its aliases make it endless or too large"])
         values = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"a character that cannot stand there: {chr(error.character)!r}"
+        raise ConfigError([f"{source}:{line}: not YAML: {problem}"]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
+        line_of = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise ConfigError([f"{source}{line}: not YAML: {problem}"]) from error
-    except (ValueError, RecursionError, TypeError) as error:
-        raise ConfigError([f"{source}: not a configuration: {error}"]) from error
+        raise ConfigError([f"{source}{line_of}: not YAML: {problem}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{source}: nested too deeply"]) from error
+    except _NOT_CONSTRUCTED as error:
+        raise ConfigError([f"{source}: has a value that is not what it claims: {error}"]) from error
     if not isinstance(values, dict) or node is None:
         raise ConfigError([f"{source}: expected a mapping with the keys prometheus, pools, nginx"])
     faults = [f"{source}:{line}: {key} stands there twice" for line, key in _duplicates(node)]
@@ -74,21 +94,33 @@ def parse(text: str, source: str) -> Config:
 def _innermost(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Leave out what only follows from a fault further in, such as a list cut short by it."""
     places = [error["loc"] for error in errors]
-    return [
-        error
-        for error in errors
-        if not any(p != error["loc"] and p[: len(error["loc"])] == error["loc"] for p in places)
-    ]
+    outer = {place[:depth] for place in places for depth in range(len(place))}
+    return [error for error in errors if error["loc"] not in outer]
+
+
+def _is_bounded(root: yaml.Node) -> bool:
+    """Whether the file is not too large with each alias counted as what it stands for."""
+    left, count = [root], 0
+    while left:
+        count += 1
+        if count > _MOST_NODES:
+            return False
+        node = left.pop()
+        if isinstance(node, yaml.MappingNode):
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+    return True
 
 
 def _duplicates(node: yaml.Node) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     if isinstance(node, yaml.MappingNode):
-        seen: set[Hashable] = set()
+        seen: set[str] = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    found.append((key.start_mark.line + 1, key.value))
+                    found.append((key.start_mark.line + 1, _printable(key.value)))
                 seen.add(key.value)
             found += _duplicates(value)
     elif isinstance(node, yaml.SequenceNode):
@@ -107,10 +139,25 @@ def _describe(error: ErrorDetails, root: yaml.Node) -> tuple[int, str]:
         problem = _EXPECTED[kind].format(**context)
     else:
         problem = "expected " + error["msg"].removeprefix("Input should be ")
-    shown = repr(error["input"])
-    if kind not in {"missing", "extra_forbidden"} and len(shown) <= _SHOWN and shown not in problem:
+    shown = _shown(error["input"])
+    told = kind in {"missing", "extra_forbidden", "invalid_key"} or problem.startswith(shown)
+    if not told:
         problem += f", got {shown}"
     return line, f"{place or 'the file'}: {problem}"
+
+
+def _shown(value: object) -> str:
+    """The value as it may stand in a message; nothing for what is long, nested or secret."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return ""
+    if value is not None and not isinstance(value, str | int | float):
+        return ""
+    text = repr(value)
+    return text if len(text) <= _SHOWN and not _CREDENTIALS.search(text) else ""
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 def _place(location: _Location, root: yaml.Node) -> tuple[str, int]:
@@ -128,17 +175,21 @@ def _place(location: _Location, root: yaml.Node) -> tuple[str, int]:
             line, node = children[part]
         elif _is_union_tag(part, location, node):
             continue
-        text += f".{part}" if text else part
+        text += f".{_printable(part)}" if text else _printable(part)
     return text, line
 
 
 def _children(node: yaml.Node) -> list[tuple[str, tuple[int, yaml.Node]]]:
     if not isinstance(node, yaml.MappingNode):
         return []
-    return [(key.value, (key.start_mark.line + 1, value)) for key, value in node.value]
+    return [
+        (key.value, (key.start_mark.line + 1, value))
+        for key, value in node.value
+        if isinstance(key, yaml.ScalarNode)
+    ]
 
 
 def _is_union_tag(part: str, location: _Location, node: yaml.Node) -> bool:
     """Whether pydantic put the kind of a section into the location; it is no key of the file."""
-    tags = {value.value for key, (_, value) in _children(node) if key in {"name", "mode"}}
+    tags = [value.value for key, (_, value) in _children(node) if key in {"name", "mode"}]
     return part in tags and part != location[-1]

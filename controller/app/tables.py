@@ -38,14 +38,15 @@ def pool_table(pool: Mapping[str, Any]) -> Table:
     title = f"{pool['name']}: {pool['reason']}"
     if pool["detail"]:
         title += f" ({pool['detail']})"
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    # Names and addresses are Text: a plain string is markup, which eats an IPv6 address.
+    table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False)
     for column in ("backend", "applied", "desired", "running", "waiting", "KV", "age"):
         table.add_column(column, justify="left" if column == "backend" else "right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for backend in pool["backends"]:
         signals = backend["signals"]
         table.add_row(
-            backend["address"],
+            Text(backend["address"]),
             _weight(backend["weight_applied"], backend["down_applied"]),
             _weight(backend["weight_desired"], backend["down_desired"]),
             _number(signals.get("running"), "{:.0f}"),
@@ -91,7 +92,8 @@ def findings_table(findings: Iterable[tuple[str, str, str]]) -> Table:
         table.add_column(column, overflow="fold")
     colours = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
     for severity, subject, sentence in findings:
-        table.add_row(Text(severity, style=colours.get(severity, "")), subject, Text(sentence))
+        mark = Text(severity, style=colours.get(severity, ""))
+        table.add_row(mark, Text(subject), Text(sentence))
     return table
 
 

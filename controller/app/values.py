@@ -1,16 +1,18 @@
 """Values as people write them: durations and percentages with units, addresses, matchers."""
 
+import math
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AllowInfNan, BeforeValidator, PlainSerializer, Strict
 
 from controller.core.address import is_pool_name, split_address
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\Z")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%\Z")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)? ?(?:ms|[smhd]) ?)+\Z")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|[smhd])")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%\Z")
 _MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\\n]|\\.)*)"\s*\Z')
 _BETWEEN_MATCHERS = re.compile(r',(?=(?:[^"\\]|\\.|"(?:[^"\\]|\\.)*")*\Z)')
 _SIGNAL_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -22,9 +24,10 @@ def duration_s(value: object) -> float:
     Raises:
         ValueError: There is no unit, or it is not such a text.
     """
-    if isinstance(value, str) and _DURATION.match(value.replace(" ", "")):
-        parts = _PART.findall(value.replace(" ", ""))
-        return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    if isinstance(value, str) and _DURATION.match(value):
+        seconds = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(value))
+        if math.isfinite(seconds):
+            return seconds
     raise ValueError("expected a duration with its unit, such as 500ms, 10s or 1m30s")
 
 
@@ -32,8 +35,8 @@ def duration_text(seconds: float) -> str:
     """Write seconds the way `duration_s` reads them."""
     for unit in ("h", "m", "s"):
         if seconds >= _UNIT_S[unit] and seconds % _UNIT_S[unit] == 0:
-            return f"{seconds / _UNIT_S[unit]:g}{unit}"
-    return f"{seconds * 1000:g}ms"
+            return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
+    return f"{seconds * 1000:.15g}ms"
 
 
 def fraction(value: object) -> float:
@@ -58,6 +61,19 @@ def address(value: object) -> str:
         raise ValueError("expected host:port, such as 10.0.0.5:8000")  # noqa: TRY004 - pydantic reports it
     split_address(value)
     return value
+
+
+def file_path(value: object) -> Path:
+    """Check the path of a file or directory.
+
+    Raises:
+        ValueError: No file can be there.
+    """
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("expected a path, such as /etc/vllm-nginx-lb/token")
+    return Path(value)
 
 
 def pool_name(value: object) -> str:
@@ -105,7 +121,12 @@ Duration = Annotated[
 Fraction = Annotated[
     float, BeforeValidator(fraction), PlainSerializer(lambda v: f"{v:.0%}", return_type=str)
 ]
+# YAML tells numbers from texts and from yes and no; one for the other is a mistake.
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), AllowInfNan(allow_inf_nan=False)]
+Switch = Annotated[bool, Strict()]
 Address = Annotated[str, BeforeValidator(address)]
+FilePath = Annotated[Path, BeforeValidator(file_path)]
 PoolName = Annotated[str, BeforeValidator(pool_name)]
 Selector = Annotated[str, BeforeValidator(selector)]
 SignalName = Annotated[str, BeforeValidator(signal_name)]

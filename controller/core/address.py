@@ -36,11 +36,6 @@ def split_address(address: str) -> tuple[str, int]:
 
 def is_host(host: str) -> bool:
     """Whether `host` is an IPv4 address, a bracketed IPv6 address or a DNS name."""
-    if host.startswith("[") and host.endswith("]"):
-        try:
-            return "%" not in host and bool(ipaddress.IPv6Address(host[1:-1]))
-        except ValueError:
-            return False
     if is_ip(host):
         return True
     # A name of digits and dots that is no IPv4 address is a mistyped one.
@@ -54,13 +49,13 @@ def is_host(host: str) -> bool:
 @_remembered
 def is_ip(host: str) -> bool:
     """Whether `host` needs no name resolution: an IPv4 or a bracketed IPv6 address."""
-    if host.startswith("["):
-        return True
     try:
-        ipaddress.IPv4Address(host)
+        if host.startswith("[") and host.endswith("]"):
+            # A zone such as %eth0 means something on one machine only.
+            return "%" not in host and bool(ipaddress.IPv6Address(host[1:-1]))
+        return bool(ipaddress.IPv4Address(host))
     except ValueError:
         return False
-    return True
 
 
 def is_pool_name(name: str) -> bool:

@@ -15,9 +15,7 @@ HEALTH_SIGNALS = frozenset(
     {
         Signal.RUNNING,
         Signal.WAITING,
-        Signal.GENERATION_RATE,
-        Signal.PROMPT_RATE,
-        Signal.ENGINE_STEP_RATE,
+        Signal.PROGRESS_RATE,
         Signal.FINISHED_RATE,
         Signal.FAILED_RATE,
         Signal.AWAKE,
@@ -59,7 +57,8 @@ def symptom(signals: Mapping[str, float], settings: HealthSettings) -> BackendRe
     failed = signals.get(Signal.FAILED_RATE, 0.0)
     if failed > settings.failing_rate and failed > signals.get(Signal.FINISHED_RATE, 0.0):
         return BackendReason.EJECTED_FAILING
-    if _has_work(signals) and _makes_no_step(signals):
+    # Without the signal nothing is known of the engine's progress, which is no sign of illness.
+    if _has_work(signals) and signals.get(Signal.PROGRESS_RATE) == 0:
         return BackendReason.EJECTED_STALLED
     return None
 
@@ -71,24 +70,12 @@ def _would_show(illness: BackendReason | None, signals: Mapping[str, float]) -> 
     if illness == BackendReason.EJECTED_FAILING:
         return Signal.FAILED_RATE in signals
     if illness == BackendReason.EJECTED_STALLED:
-        rates = {Signal.GENERATION_RATE, Signal.PROMPT_RATE}
-        steps = Signal.ENGINE_STEP_RATE in signals or rates <= signals.keys()
-        return steps and Signal.RUNNING in signals
+        return {Signal.PROGRESS_RATE, Signal.RUNNING} <= signals.keys()
     return True
 
 
 def _has_work(signals: Mapping[str, float]) -> bool:
     return signals.get(Signal.RUNNING, 0.0) + signals.get(Signal.WAITING, 0.0) > 0
-
-
-def _makes_no_step(signals: Mapping[str, float]) -> bool:
-    # A long prefill emits no token for many seconds, but it does make steps; where steps are
-    # counted they decide.
-    steps = signals.get(Signal.ENGINE_STEP_RATE)
-    if steps is not None:
-        return steps == 0
-    rates = [signals.get(Signal.GENERATION_RATE), signals.get(Signal.PROMPT_RATE)]
-    return all(rate == 0 for rate in rates)
 
 
 def _unknown(record: HealthMemory, now_s: float) -> HealthMemory:

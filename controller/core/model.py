@@ -30,6 +30,8 @@ class Signal(StrEnum):
     """Inter-token gaps per second (the histogram's count)."""
     ENGINE_STEP_RATE = "engine_step_rate"
     """Engine steps per second."""
+    PROGRESS_RATE = "progress_rate"
+    """Grows with each step of the engine, per second; 0 with requests inside means frozen."""
     FINISHED_RATE = "finished_rate"
     """Requests finished per second, aborted ones not counted."""
     FAILED_RATE = "failed_rate"

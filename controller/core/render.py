@@ -102,6 +102,7 @@ def _upstream(upstream: Upstream, endpoints: Mapping[str, str]) -> str:
     if all(server.down for server in servers):
         raise ValueError(f"pool {upstream.name!r}: no live server")
     options = upstream.options
+    # A discovered pool can outgrow the zone it was given; refusing it would stop every pool.
     size_kib = max(options.zone_kib or 0, zone_kib(len(servers)))
     lines = [
         f"upstream {upstream.name} {{",

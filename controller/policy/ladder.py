@@ -9,6 +9,7 @@ This is the recipe that many people run today, kept for those who come from it. 
 worse than equal weights: its weights are not capacities, and it changes them often.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -55,7 +56,7 @@ class Ladder:
             faults.append("thresholds: expected falling values in (0, 1]")
         if list(self.weights) != sorted({w for w in self.weights if 1 <= w <= WEIGHT_MAX}):
             faults.append("weights: expected rising values in 1..100")
-        if not self.busy_running >= 0:
+        if not 0 <= self.busy_running < math.inf:
             faults.append("busy_running: expected a number of at least 0")
         if faults:
             raise ValueError("; ".join(faults))

@@ -1,6 +1,5 @@
 """The check finds, on a real Prometheus, what would keep the controller from working."""
 
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

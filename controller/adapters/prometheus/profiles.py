@@ -43,6 +43,15 @@ _VLLM: Mapping[str, Recipe] = {
     Signal.ENGINE_STEP_RATE: Recipe(
         any_of=(Series("vllm:iteration_tokens_total_count"),), rate=True
     ),
+    # Steps are counted while a long prefill emits no token; engines that do not count them yet are
+    # judged by their tokens.
+    Signal.PROGRESS_RATE: Recipe(
+        any_of=(
+            Series("vllm:iteration_tokens_total_count"),
+            Series("vllm:generation_tokens_total"),
+        ),
+        rate=True,
+    ),
     Signal.FINISHED_RATE: Recipe(
         any_of=(Series("vllm:request_success_total", 'finished_reason!~"abort|error"'),), rate=True
     ),
@@ -68,6 +77,7 @@ _SGLANG_PREFILLED = Series(
     'mode=~"prefill_compute|prefill_cache"',
     distinct_by=(*_RANK, "mode"),
 )
+_SGLANG_STEPPED = Series("sglang:realtime_tokens_total", distinct_by=(*_RANK, "mode"))
 _SGLANG_HTTP = Series("sglang:http_responses_total", has_model=False)
 _SGLANG_5XX = Series(
     "sglang:http_responses_total",
@@ -108,6 +118,8 @@ _SGLANG: Mapping[str, Recipe] = {
         ),
         rate=True,
     ),
+    # Nothing older will do: the front-end's counters stand still while long requests are served.
+    Signal.PROGRESS_RATE: Recipe(any_of=(_SGLANG_STEPPED,), rate=True),
     Signal.FINISHED_RATE: Recipe(any_of=(Series("sglang:num_requests_total"),), rate=True),
     Signal.FAILED_RATE: Recipe(any_of=(_SGLANG_5XX,), rate=True, zero_with=_SGLANG_HTTP),
 }

@@ -1,0 +1,1 @@
+"""Tests of the configuration and of what the controller tells of itself."""
