@@ -239,6 +239,11 @@ POOL_FAULTS = [
     (f"health: {{strikes: 0x{'F' * 5000}}}", "9: pools[0].health.strikes: expected less than or"),
     (f"health: {{hold_max: {'9' * 400}s}}", "9: pools[0].health.hold_max: expected a duration"),
     ("upstream: {fail_timeout: 1500ms}", "9: pools[0].upstream: fail_timeout: expected whole sec"),
+    (
+        "upstream: {zone_size_kib: 255}",
+        "4: pools[0]: upstream.zone_size_kib: 255 is too small for 2 servers, expected at least 25",
+    ),
+    ("upstream: {zone_size_kib: 2097152}", "9: pools[0].upstream.zone_size_kib: expected less"),
     ("upstream: {keepalive: 0}", "9: pools[0].upstream.keepalive: expected greater than or equal"),
     ("model_name: ''", "9: pools[0].model_name: expected a text of at least 1 character, got ''"),
     ("1: 2", "4: pools[0][1]: is not a known key"),

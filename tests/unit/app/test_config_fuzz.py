@@ -25,7 +25,7 @@ FULL = (
   confirm_url: unix:/run/x.sock:/gen
 control: {interval: 10s, dead_band: 50%}
 telemetry: {listen: "127.0.0.1:9808"}
-state: {file: /tmp/x}
+state: {file: /run/x}
 """
 )
 PLACES = [

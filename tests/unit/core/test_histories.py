@@ -68,7 +68,7 @@ def values(draw: st.DrawFn) -> dict[str, float]:
         Signal.WAITING: draw(st.sampled_from([0.0, 0.0, 4.0])),
         Signal.RUNNING: draw(st.sampled_from([0.0, 2.0, 9.0])),
         Signal.PREEMPTIONS_TOTAL: draw(st.sampled_from([0.0, 5.0, 9.0])),
-        Signal.ENGINE_STEP_RATE: draw(st.sampled_from([0.0, 9.0, 9.0])),
+        Signal.PROGRESS_RATE: draw(st.sampled_from([0.0, 9.0, 9.0])),
         Signal.FINISHED_RATE: 1.0,
         Signal.FAILED_RATE: draw(st.sampled_from([0.0, 0.0, 3.0])),
         Signal.AWAKE: draw(st.sampled_from([1.0, 1.0, 0.0])),
@@ -181,6 +181,7 @@ class Machine:
     served: str = "0" * 16
     text: str | None = None
     confirmed_s: float | None = None
+    adopted: bool = False
     texts: dict[str, str] = field(default_factory=dict)
 
     def run(self, step: Step) -> Decision:
@@ -190,9 +191,14 @@ class Machine:
             self.served, self.text = FOREIGN, "upstream llm { server 10.0.0.9:80; }\n"
         view = NginxView(None if step.nginx == "unreachable" else self.served, step.lingering, 4)
         if step.restart != "no":
-            lost = step.restart == "without memory"
-            self.confirmed_s = None if lost else self.confirmed_s
-            self.memory = adopted(Memory() if lost else self.memory, view, self.text)
+            self.memory = Memory() if step.restart == "without memory" else self.memory
+            self.adopted = False
+        if not self.adopted or self.memory.applied is None:
+            # As the loop does it: once Nginx can be asked, and as long as nothing is known of it.
+            self.adopted = self.adopted or view.generation is not None
+            self.memory = adopted(self.memory, view, self.text)
+            # What was adopted from the file may be of any time.
+            self.confirmed_s = self.memory.applied.at_s if self.memory.applied else None
         before = self.memory
         situation = Situation(
             self.specs,
@@ -340,7 +346,7 @@ class Machine:
             assert before.keys() & (known or before).keys() <= there
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(histories())
 def test_what_must_always_hold(history: tuple[list[PoolSpec], Limits, list[Step]]) -> None:
     """In any history each step keeps every rule of the design."""
@@ -350,7 +356,7 @@ def test_what_must_always_hold(history: tuple[list[PoolSpec], Limits, list[Step]
         machine.run(step)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(histories(), st.integers(0, 13))
 def test_a_memory_survives_the_disk(
     history: tuple[list[PoolSpec], Limits, list[Step]], moment: int
@@ -384,7 +390,7 @@ HEALTHY: dict[str, float] = {
     Signal.WAITING: 0.0,
     Signal.RUNNING: 2.0,
     Signal.PREEMPTIONS_TOTAL: 0.0,
-    Signal.ENGINE_STEP_RATE: 9.0,
+    Signal.PROGRESS_RATE: 9.0,
 }
 
 
@@ -401,4 +407,8 @@ def test_a_blind_controller_is_a_still_one(policy: Policy, happening: list[Step]
         # Neither memory nor a file of ours: such a start knows nothing that it could keep.
         restart = "with memory" if foreign and step.restart != "no" else step.restart
         decision = machine.run(replace(step, after_s=min(step.after_s, 60.0), restart=restart))
+        if machine.memory.applied is None and not foreign:
+            # Without memory, and Nginx cannot be asked: nothing can be kept, and nothing is pushed.
+            assert decision.action == Action.HOLD
+            continue
         assert list(decision.pools["llm"].target.servers) == before

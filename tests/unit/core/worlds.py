@@ -62,7 +62,7 @@ def seen(weight: float = 100, **signals: float) -> Observation:
     healthy: dict[str, float] = {
         Signal.KV_USAGE: weight / 100,
         Signal.RUNNING: 1.0,
-        Signal.ENGINE_STEP_RATE: 5.0,
+        Signal.PROGRESS_RATE: 5.0,
         Signal.FAILED_RATE: 0.0,
         Signal.FINISHED_RATE: 1.0,
         Signal.AWAKE: 1.0,

@@ -18,7 +18,7 @@ Signals = Mapping[str, Mapping[str, float]]
 every_policy = pytest.mark.parametrize(
     "policy", [kind() for kind in REGISTRY.values()], ids=list(REGISTRY)
 )
-modestly = settings(deadline=None, derandomize=True, max_examples=60)
+modestly = settings(deadline=None, derandomize=True, max_examples=30)
 
 ADDRESSES = [f"10.0.0.{number}:8000" for number in range(1, 6)]
 # As wide as what an engine may say: idle, loaded, full, just started, and running for a year.
@@ -33,6 +33,7 @@ RANGES: Mapping[Signal, st.SearchStrategy[float]] = {
     Signal.ITL_SECONDS_RATE: st.floats(0, 1e3),
     Signal.ITL_COUNT_RATE: st.floats(0, 1e5),
     Signal.ENGINE_STEP_RATE: st.floats(0, 1e4),
+    Signal.PROGRESS_RATE: st.floats(0, 1e4),
     Signal.FINISHED_RATE: st.floats(0, 1e4),
     Signal.FAILED_RATE: st.floats(0, 1e4),
     Signal.AWAKE: st.sampled_from([0.0, 1.0]),
@@ -184,6 +185,11 @@ def test_a_policy_reads_no_more_than_it_needs(policy: Policy, history: list[Sign
         }
         targets, memory = policy.step(needed, memory)
         assert targets.weights.keys() == signals.keys()
+
+
+def test_the_contract_is_tested_with_every_signal() -> None:
+    """A signal that is added is one that policies are tried with."""
+    assert set(Signal) == RANGES.keys()
 
 
 @pytest.mark.parametrize("name", REGISTRY)
