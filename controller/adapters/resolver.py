@@ -54,7 +54,12 @@ def _look_up(address: str) -> str | None:
     except OSError:
         return None
     # The lowest address, IPv4 first: name servers rotate their answers, the file must not.
-    found = sorted((family != socket.AF_INET, str(at[0])) for family, *_, at in answers)
+    # An address with a zone (fe80::1%eth0) means nothing to another process; Nginx refuses it.
+    found = sorted(
+        (family != socket.AF_INET, str(at[0]))
+        for family, *_, at in answers
+        if "%" not in str(at[0])
+    )
     if not found:
         return None
     is_v6, ip = found[0]

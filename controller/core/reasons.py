@@ -8,6 +8,8 @@ class BackendReason(StrEnum):
 
     POLICY = "policy"
     """The policy's weight, from fresh signals."""
+    ENTERING = "entering"
+    """New or just returned; at most the median of the pool, whatever the policy wants."""
     HELD_MISSING = "held_missing"
     """A signal the policy needs was not returned; the last weight stays."""
     HELD_STALE = "held_stale"

@@ -87,7 +87,39 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
             weight = newcomer
             reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])
         lines[member] = Server(member, _whole(weight), max_conns=limit)
+    _enter_low(case, lines, reasons)
     return lines, reasons
+
+
+def _enter_low(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why]) -> None:
+    """Let new and returned backends in at the pool's median at most.
+
+    They are empty, so nearly every policy takes them for the best of the pool, and a cold or half
+    recovered engine would be flooded. What they carry shows by the next change of weights.
+    """
+    entering = _entering(case)
+    settled = [line.weight for member, line in lines.items() if member not in entering]
+    if not settled:
+        return
+    ceiling = _whole(median(settled))
+    for member in entering & lines.keys():
+        if lines[member].weight > ceiling:
+            text = f"new or back: at most the pool's median; {reasons[member][1]}"
+            lines[member] = replace(lines[member], weight=ceiling)
+            reasons[member] = (BackendReason.ENTERING, text.rstrip("; "))
+
+
+def _entering(case: PoolCase) -> set[str]:
+    entering = {
+        member
+        for member, record in case.memory.health.items()
+        if record.ejected is None
+        and record.returned_s > 0
+        and case.now_s - record.returned_s < case.limits.min_interval_s
+    }
+    if case.applied:
+        entering |= set(case.members) - {server.address for server in case.applied}
+    return entering
 
 
 def _neutral(case: PoolCase, blind_s: float) -> tuple[dict[str, Server], dict[str, Why]]:

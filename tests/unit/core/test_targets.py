@@ -305,3 +305,38 @@ def test_lines_are_sorted() -> None:
     """The order of the configuration does not matter."""
     made = make_target(shot(START_S), spec=pool_of([D, B, A, C]))
     assert [server.address for server in made.servers] == [A, B, C, D]
+
+
+def test_a_new_backend_enters_at_the_median_at_most() -> None:
+    """A backend that Nginx did not serve yet gets the pool's median, whatever the policy wants."""
+    wished = {A: seen(20), B: seen(40), C: seen(60), D: seen(100)}
+    made = make_target(shot(START_S, wished), applied=[Server(A), Server(B), Server(C)])
+    assert weights(made) == {A: 20, B: 40, C: 60, D: 40}
+    assert reasons(made)[D] == BackendReason.ENTERING
+    settled = make_target(
+        shot(START_S, wished), applied=[Server(A), Server(B), Server(C), Server(D, 40)]
+    )
+    assert weights(settled)[D] == 100
+
+
+def test_a_slow_newcomer_is_not_lifted_to_the_median() -> None:
+    """The median is a ceiling for newcomers, not a floor."""
+    wished = {A: seen(80), B: seen(80), C: seen(80), D: seen(10)}
+    made = make_target(shot(START_S, wished), applied=[Server(A), Server(B), Server(C)])
+    assert weights(made)[D] == 10
+
+
+@pytest.mark.parametrize(("returned_s", "weight"), [(START_S, 50), (START_S - 59.9, 50)])
+def test_a_returned_backend_enters_at_the_median_at_most(returned_s: float, weight: int) -> None:
+    """Until the next change of weights a backend that was ejected gets the median at most."""
+    wished = {A: seen(50), B: seen(50), C: seen(50), D: seen(100)}
+    memory = PoolMemory(health={D: HealthMemory(hold_s=60, returned_s=returned_s)})
+    made = make_target(
+        shot(START_S, wished), memory=memory, applied=[Server(each) for each in FOUR]
+    )
+    assert weights(made)[D] == weight
+    memory = PoolMemory(health={D: HealthMemory(hold_s=60, returned_s=START_S - 60)})
+    made = make_target(
+        shot(START_S, wished), memory=memory, applied=[Server(each) for each in FOUR]
+    )
+    assert weights(made)[D] == 100
