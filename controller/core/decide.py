@@ -17,7 +17,7 @@ from controller.core.policy import Targets
 from controller.core.reasons import PoolReason
 from controller.core.render import Rendered, Upstream, render
 from controller.core.settings import Limits, PoolSpec
-from controller.core.stabilise import CHANGES, difference, postponed
+from controller.core.stabilise import CHANGES, difference, postponed, retry_after_s
 from controller.core.targets import PoolCase, PoolTarget, target
 
 
@@ -256,6 +256,14 @@ def _obstacle(
     if refused is not None and refused.generation == generation and at_s < refused.until_s:
         left_s = refused.until_s - at_s
         return PoolReason.QUARANTINED, f"for {left_s:.0f} s more: {refused.detail}"
+    tried = memory.unconfirmed
+    if tried is not None:
+        wait_s = retry_after_s(tried.failures, now.limits)
+        if 0 <= at_s - tried.at_s < wait_s:
+            return PoolReason.BACKOFF, (
+                f"{tried.failures} reloads in a row were not confirmed; the next try is"
+                f" {wait_s:g} s after the last"
+            )
     reload_s = memory.applied.at_s if memory.applied else None
     since_s = None if reload_s is None else at_s - reload_s
     return postponed(wants, since_s, now.nginx, now.limits)

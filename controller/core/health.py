@@ -5,6 +5,7 @@ illness: what cannot be seen is left to Nginx's own passive checks.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from controller.core.memory import HealthMemory
 from controller.core.model import Signal
@@ -125,7 +126,7 @@ def _advance(
 def _well(record: HealthMemory, now_s: float, settings: HealthSettings) -> HealthMemory:
     if record.ejected is not None:
         if now_s < record.until_s:
-            return record
+            return replace(record, symptom=None)
         return HealthMemory(hold_s=record.hold_s, returned_s=now_s)
     if now_s - record.returned_s > settings.hold_max_s:
         return _HEALTHY

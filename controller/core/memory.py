@@ -88,9 +88,23 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """Reloads in a row that Nginx was told of and did not confirm.
+
+    Attributes:
+        at_s: Unix time of the last one.
+        failures: How many.
+    """
+
+    at_s: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything the controller remembers."""
 
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
     applied: Applied | None = None
     quarantine: Quarantine | None = None
+    unconfirmed: Unconfirmed | None = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from controller.core.decide import Decision
 from controller.core.errors import ActuationError, ActuationFault
-from controller.core.memory import Applied, Memory, Quarantine
+from controller.core.memory import Applied, Memory, Quarantine, Unconfirmed
 from controller.core.model import NginxView
 from controller.core.render import parse
 from controller.core.settings import Limits
@@ -20,13 +20,20 @@ def confirmed(memory: Memory, decision: Decision, at_s: float) -> Memory:
         if server.address in decision.endpoints
     }
     applied = Applied(decision.rendered.generation, at_s, pools, endpoints)
-    return replace(memory, applied=applied, quarantine=None)
+    return replace(memory, applied=applied, quarantine=None, unconfirmed=None)
 
 
 def failed(
     memory: Memory, decision: Decision, error: ActuationError, at_s: float, limits: Limits
 ) -> Memory:
-    """The file is not live. One that Nginx refused is quarantined; others are tried next tick."""
+    """The file is not live.
+
+    One that Nginx refused is quarantined. One that it was told of but did not confirm has cost a
+    reload, so the next tries come ever later. All else is tried again at the next tick.
+    """
+    if error.fault == ActuationFault.UNCONFIRMED:
+        failures = memory.unconfirmed.failures if memory.unconfirmed else 0
+        return replace(memory, unconfirmed=Unconfirmed(at_s, failures + 1))
     if error.fault != ActuationFault.REJECTED:
         return memory
     generation, before = decision.rendered.generation, memory.quarantine

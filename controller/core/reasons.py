@@ -65,6 +65,8 @@ class PoolReason(StrEnum):
     """Too many old workers still finish streams."""
     QUARANTINED = "quarantined"
     """Nginx refused this very file a short while ago."""
+    BACKOFF = "backoff"
+    """Nginx did not confirm the last reloads; the next try waits."""
     NGINX_UNREACHABLE = "nginx_unreachable"
     BLIND_SOURCE = "blind_source"
     """Prometheus could not be asked."""

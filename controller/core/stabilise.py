@@ -86,6 +86,11 @@ def _factor(now: int | None, before: int | None) -> float:
     return max(now, before) / min(now, before)
 
 
+def retry_after_s(failures: int, limits: Limits) -> float:
+    """Seconds to wait after so many unconfirmed reloads in a row: each may have cost a reload."""
+    return min(limits.fast_interval_s * 2.0 ** min(failures - 1, 10), limits.min_interval_s)
+
+
 def postponed(
     reasons: frozenset[PoolReason],
     since_reload_s: float | None,
@@ -107,7 +112,7 @@ def postponed(
     wait_s = limits.fast_interval_s if fast else limits.min_interval_s
     if since_reload_s is not None and 0 <= since_reload_s < wait_s:
         return PoolReason.MIN_INTERVAL, (
-            f"{since_reload_s:.0f} s since the last reload, expected {wait_s:g} s"
+            f"{since_reload_s:.1f} s since the last reload, expected {wait_s:g} s"
         )
     lingering, live = nginx.lingering_workers or 0, max(1, nginx.live_workers or 1)
     cap = limits.max_old_generations * live * (2 if fast else 1)

@@ -1,12 +1,13 @@
 """The pool as it would be if reloads were free: weights, ejections, and a reason per backend."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from statistics import median
 
 from controller.core.gate import Verdict
-from controller.core.memory import PoolMemory
-from controller.core.model import Server
+from controller.core.memory import HealthMemory, PoolMemory
+from controller.core.model import Server, Signal
 from controller.core.policy import WEIGHT_MAX, Targets
 from controller.core.reasons import BackendReason
 from controller.core.settings import Limits, PoolSpec
@@ -148,13 +149,17 @@ def _whole(weight: float) -> int:
 def _take_out(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why]) -> None:
     """Mark drained and ejected backends, within the panic threshold."""
     drained = case.spec.drained & lines.keys()
+    ill = _ill(case, lines, reasons, drained)
     serving = len(lines) - len(drained)
-    ill = {member: why for member, why in _ill(case, lines, reasons).items() if member in lines}
-    ill = {member: why for member, why in ill.items() if member not in drained}
-    healthy = serving - len(ill)
-    panic = healthy == 0 or healthy / serving < case.limits.panic_threshold
+    if _too_few(serving - len(ill), serving, case.limits):
+        # Whoever is only sitting out a hold is let back in before ill ones have to serve.
+        ill = {member: why for member, why in ill.items() if _is_acute(case, member)}
+    panic = _too_few(serving - len(ill), serving, case.limits)
+    applied = {server.address: server.weight for server in case.applied or ()}
     for member, why in ill.items():
-        lines[member] = replace(lines[member], down=not panic)
+        # The weight of a server that is out means nothing; a change of it must not make a new file.
+        weight = lines[member].weight if panic else applied.get(member, lines[member].weight)
+        lines[member] = replace(lines[member], weight=weight, down=not panic)
         text = f"{why[0]}, but {len(ill)} of {serving} are ill"
         reasons[member] = (BackendReason.PANIC, text) if panic else why
     for member in drained:
@@ -166,12 +171,55 @@ def _take_out(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why])
         )
 
 
-def _ill(case: PoolCase, lines: Mapping[str, Server], reasons: Mapping[str, Why]) -> dict[str, Why]:
-    if case.targets is None:
-        # Whoever was out stays out while nothing is known, until the neutral weights.
-        return {member: reasons[member] for member, line in lines.items() if line.down}
-    return {
-        member: (record.ejected, f"out for at least {record.hold_s:.0f} s")
-        for member, record in case.memory.health.items()
-        if record.ejected is not None
+def _too_few(healthy: int, serving: int, limits: Limits) -> bool:
+    return healthy == 0 or healthy / serving < limits.panic_threshold
+
+
+def _is_acute(case: PoolCase, member: str) -> bool:
+    record = case.memory.health.get(member)
+    return record is None or record.symptom is not None
+
+
+def _ill(
+    case: PoolCase,
+    lines: Mapping[str, Server],
+    reasons: Mapping[str, Why],
+    drained: AbstractSet[str],
+) -> dict[str, Why]:
+    out = {server.address for server in case.applied or () if server.down}
+    ill: dict[str, Why] = {}
+    for member in lines.keys() - drained:
+        record = case.memory.health.get(member)
+        if case.targets is None:
+            # Whoever was out stays out while nothing is known, until the neutral weights.
+            if lines[member].down:
+                ill[member] = reasons[member]
+        elif (
+            record is not None
+            and record.ejected is not None
+            # A hold that was spent serving, in panic, must not begin once the symptom is gone.
+            and (record.symptom is not None or member in out)
+        ):
+            ill[member] = (record.ejected, _evidence(record, case, member))
+    return ill
+
+
+def _evidence(record: HealthMemory, case: PoolCase, member: str) -> str:
+    signals = case.verdict.signals.get(member, {})
+    shown = {
+        BackendReason.EJECTED_STALLED: (Signal.RUNNING, Signal.WAITING, Signal.PROGRESS_RATE),
+        BackendReason.EJECTED_FAILING: (Signal.FAILED_RATE, Signal.FINISHED_RATE),
     }
+    seen = [
+        f"{name} {signals[name]:.3g}"
+        for name in shown.get(record.ejected or BackendReason.PANIC, ())
+        if name in signals
+    ]
+    left_s = record.until_s - case.now_s
+    if record.symptom is None:
+        seen = [f"well again; back in {left_s:.0f} s"]
+    elif left_s > 0:
+        seen.append(f"out for {left_s:.0f} s more at least")
+    else:
+        seen.append("out until it is well")
+    return ", ".join(seen)

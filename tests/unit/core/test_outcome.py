@@ -4,7 +4,7 @@ import pytest
 
 from controller.core.decide import Decision
 from controller.core.errors import ActuationError, ActuationFault
-from controller.core.memory import Applied, Memory, PoolMemory
+from controller.core.memory import Applied, Memory, PoolMemory, Unconfirmed
 from controller.core.model import NginxView, Server
 from controller.core.outcome import adopted, confirmed, failed
 from controller.core.render import Upstream, render
@@ -44,9 +44,19 @@ def test_a_confirmation_ends_a_quarantine() -> None:
     assert confirmed(memory, decision, START_S).quarantine is None
 
 
-@pytest.mark.parametrize("fault", sorted(set(ActuationFault) - {ActuationFault.REJECTED}))
+def test_unconfirmed_reloads_are_counted() -> None:
+    """Each reload that Nginx did not confirm counts, until one is confirmed."""
+    decision, memory = a_decision()
+    error = ActuationError(ActuationFault.UNCONFIRMED, "still the old one")
+    memory = failed(memory, decision, error, START_S, LIMITS)
+    memory = failed(memory, decision, error, START_S + 10, LIMITS)
+    assert memory.unconfirmed == Unconfirmed(START_S + 10, failures=2)
+    assert confirmed(memory, decision, START_S + 30).unconfirmed is None
+
+
+@pytest.mark.parametrize("fault", [ActuationFault.UNREACHABLE, ActuationFault.UNSAFE])
 def test_other_failures_change_nothing(fault: ActuationFault) -> None:
-    """What was not refused is tried again at the next tick, with the memory as it was."""
+    """What did not reach Nginx is tried again at the next tick, with the memory as it was."""
     decision, memory = a_decision()
     error = ActuationError(fault, "later")
     assert failed(memory, decision, error, START_S, LIMITS) == memory

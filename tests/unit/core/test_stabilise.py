@@ -7,7 +7,14 @@ import pytest
 from controller.core.model import NginxView, Server
 from controller.core.reasons import PoolReason
 from controller.core.settings import Limits
-from controller.core.stabilise import CHANGES, FAST_LANE, MOST_NAMED, difference, postponed
+from controller.core.stabilise import (
+    CHANGES,
+    FAST_LANE,
+    MOST_NAMED,
+    difference,
+    postponed,
+    retry_after_s,
+)
 
 from .worlds import A, B, C, D
 
@@ -167,7 +174,7 @@ def test_the_interval_since_the_last_reload(
 def test_the_wait_is_told() -> None:
     """The sentence says how long ago the last reload was and how long it should be."""
     found = postponed(SLOW, 12.3, CALM, LIMITS)
-    assert found == (PoolReason.MIN_INTERVAL, "12 s since the last reload, expected 60 s")
+    assert found == (PoolReason.MIN_INTERVAL, "12.3 s since the last reload, expected 60 s")
 
 
 @pytest.mark.parametrize("lane", sorted(FAST_LANE - {PoolReason.FIRST}))
@@ -212,3 +219,9 @@ def test_the_lingering_workers_are_told() -> None:
         PoolReason.LINGERING,
         "33 old workers still finish streams, expected at most 32",
     )
+
+
+def test_unconfirmed_reloads_are_retried_ever_later() -> None:
+    """The wait doubles from the fast interval up to the slow one."""
+    limits = Limits(fast_interval_s=10, min_interval_s=60)
+    assert [retry_after_s(count, limits) for count in (1, 2, 3, 4, 99)] == [10, 20, 40, 60, 60]

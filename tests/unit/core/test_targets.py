@@ -1,6 +1,7 @@
 """The pool as it would be if reloads were free: weights, who is out, and the reason of each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -27,7 +28,9 @@ from .worlds import (
 )
 
 TEN = tuple(f"10.0.2.{number}:80" for number in range(10))
-OUT = HealthMemory(ejected=BackendReason.EJECTED_FAILING, hold_s=60)
+OUT = HealthMemory(
+    symptom=BackendReason.EJECTED_FAILING, ejected=BackendReason.EJECTED_FAILING, hold_s=60
+)
 
 
 def make_target(
@@ -140,9 +143,42 @@ def test_when_all_are_drained_all_serve() -> None:
 
 def test_an_ill_backend_is_down_with_its_illness_as_reason() -> None:
     """An ejected backend is down, and its reason says why and for how long at least."""
-    made = make_target(shot(START_S), memory=PoolMemory(health={C: OUT}))
+    sick = replace(OUT, until_s=START_S + 60)
+    made = make_target(
+        shot(START_S, {**dict.fromkeys(FOUR, seen()), C: seen(failed_rate=5.0)}),
+        memory=PoolMemory(health={C: sick}),
+    )
     assert out(made) == {C}
-    assert made.reasons[C] == (BackendReason.EJECTED_FAILING, "out for at least 60 s")
+    assert made.reasons[C] == (
+        BackendReason.EJECTED_FAILING,
+        "failed_rate 5, finished_rate 1, out for 60 s more at least",
+    )
+
+
+def test_a_well_backend_returns_before_ill_ones_have_to_serve() -> None:
+    """Panic lets those back in first that only sit out their hold."""
+    waiting = replace(OUT, symptom=None, until_s=START_S + 30)
+    memory = PoolMemory(health={A: waiting, B: waiting, C: OUT})
+    applied = [Server(A, down=True), Server(B, down=True), Server(C), Server(D)]
+    made = make_target(shot(START_S), memory=memory, applied=applied)
+    assert out(made) == {C}
+
+
+def test_a_hold_spent_serving_is_not_begun_later() -> None:
+    """Whoever had to serve in panic and is well by now is not taken out for the rest of a hold."""
+    waiting = replace(OUT, symptom=None, until_s=START_S + 30)
+    memory = PoolMemory(health={A: waiting})
+    serving = make_target(shot(START_S), memory=memory, applied=[Server(each) for each in FOUR])
+    assert out(serving) == set()
+    applied = [Server(A, down=True), Server(B), Server(C), Server(D)]
+    assert out(make_target(shot(START_S), memory=memory, applied=applied)) == {A}
+
+
+def test_a_server_that_is_out_keeps_its_weight() -> None:
+    """The weight of a server that is down is no reason for a new file."""
+    applied = [Server(A), Server(B), Server(C, 30, down=True), Server(D)]
+    made = make_target(shot(START_S), memory=PoolMemory(health={C: OUT}), applied=applied)
+    assert made.servers[2] == Server(C, 30, down=True)
 
 
 @pytest.mark.parametrize(
