@@ -9,6 +9,8 @@ from controller.core.address import split_address
 # Long enough to spare the name server, short enough that a moved backend is found in a minute.
 FRESH_S = 30.0
 WORKERS = 8
+# Most seconds that a tick waits for names; lookups that take longer serve a later tick.
+RESOLVE_S = 2.0
 
 
 class SystemResolver:
@@ -18,12 +20,12 @@ class SystemResolver:
     server must not empty a pool.
     """
 
-    def __init__(self, clock: Callable[[], float], deadline_s: float = 2.0) -> None:
+    def __init__(self, clock: Callable[[], float], deadline_s: float = RESOLVE_S) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
         self._known: dict[str, str] = {}
         self._asked_s: dict[str, float] = {}
-        self._pending: dict[str, Future[str | None]] = {}
+        self._pending: dict[str, Future[list[str]]] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="resolver")
 
     def resolve(self, addresses: Iterable[str]) -> Mapping[str, str]:
@@ -38,8 +40,11 @@ class SystemResolver:
         wait([self._pending[a] for a in wanted if a in self._pending], timeout=self._deadline_s)
         for address in [a for a, lookup in self._pending.items() if lookup.done()]:
             found = self._pending.pop(address).result()
-            if found is not None:
-                self._known[address] = found
+            # One that is still among the answers stays: another one would cost a reload.
+            if found and self._known.get(address) not in found:
+                self._known[address] = found[0]
+        for departed in self._known.keys() - set(wanted):
+            del self._known[departed]
         return {address: self._known[address] for address in wanted if address in self._known}
 
     def close(self) -> None:
@@ -47,20 +52,17 @@ class SystemResolver:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _look_up(address: str) -> str | None:
+def _look_up(address: str) -> list[str]:
     host, port = split_address(address)
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
-        return None
-    # The lowest address, IPv4 first: name servers rotate their answers, the file must not.
+        return []
+    # Lowest first, IPv4 before IPv6: name servers rotate their answers, the file must not.
     # An address with a zone (fe80::1%eth0) means nothing to another process; Nginx refuses it.
     found = sorted(
         (family != socket.AF_INET, str(at[0]))
         for family, *_, at in answers
         if "%" not in str(at[0])
     )
-    if not found:
-        return None
-    is_v6, ip = found[0]
-    return f"[{ip}]:{port}" if is_v6 else f"{ip}:{port}"
+    return [f"[{ip}]:{port}" if is_v6 else f"{ip}:{port}" for is_v6, ip in found]

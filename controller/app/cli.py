@@ -1,7 +1,9 @@
 """The commands. Each prints for people, or JSON with --json; exit codes are in `Exit`."""
 
+import contextlib
 import json
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -9,14 +11,14 @@ from collections.abc import Callable
 from enum import IntEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from controller.app import tables
 from controller.app.config import Config
 from controller.app.load import load
-from controller.core.errors import ConfigError
+from controller.core.errors import ActuationError, ConfigError, ControllerError
 
 DEFAULT_CONFIG = Path("/etc/vllm-nginx-lb/config.yaml")
 DEFAULT_URL = "http://127.0.0.1:9808"
@@ -71,6 +73,11 @@ def _configuration(path: Path) -> Config:
         raise typer.Exit(Exit.CONFIG) from None
 
 
+def _fail(error: ControllerError, code: Exit) -> NoReturn:
+    typer.echo(str(error), err=True)
+    raise typer.Exit(code) from None
+
+
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the controller until it is told to stop."""
@@ -79,12 +86,16 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings = _configuration(config)
     telemetry.leave_out_creation_times()
     log.configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    parts = wiring.build(settings)
     try:
-        running = service.Service(wiring.build(settings), installed_version("vllm-nginx-lb"))
-    except OSError as error:
-        typer.echo(f"telemetry.listen: {settings.telemetry.listen}: {error.strerror}", err=True)
-        raise typer.Exit(Exit.CONFIG) from None
-    running.run()
+        with parts.lock:
+            service.Service(parts, installed_version("vllm-nginx-lb")).run()
+    except ConfigError as error:
+        _fail(error, Exit.CONFIG)
+    except ActuationError as error:
+        _fail(error, Exit.NGINX)
+    finally:
+        parts.close()
 
 
 @app.command()
@@ -101,15 +112,22 @@ def once(
     from controller.app.status import status as describe  # noqa: PLC0415
 
     parts = wiring.build(_configuration(config), dry_run=dry_run)
+    memory, _ = parts.memory()
+    loop = Loop(parts.wiring, memory)
     try:
-        memory, _ = parts.memory()
-        loop = Loop(parts.wiring, memory)
-        tick = loop.tick()
-        if parts.store is not None and not dry_run:
-            parts.store.save(loop.memory)
+        with contextlib.nullcontext() if dry_run else parts.lock:
+            tick = loop.tick()
+    except ActuationError as error:
+        _fail(error, Exit.NGINX)
     finally:
         parts.close()
     _print(describe(tick), tables.status_view, as_json=as_json)
+    if parts.store is not None and not dry_run:
+        try:
+            parts.store.save(loop.memory)
+        except OSError as error:
+            typer.echo(f"state.file: {parts.store.path}: {error.strerror}", err=True)
+            raise typer.Exit(Exit.CONFIG) from None
     if tick.snapshot.error is not None:
         raise typer.Exit(Exit.PROMETHEUS)
     if tick.result == Result.FAILED or tick.nginx.generation is None:
@@ -144,7 +162,11 @@ def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Write the upstream file with equal weights where none exists, so that Nginx can start."""
     from controller.app import seed  # noqa: PLC0415 - other commands start faster
 
-    typer.echo(seed.write(_configuration(config)))
+    try:
+        typer.echo(seed.write(_configuration(config)))
+    except OSError as error:
+        typer.echo(f"nginx.directory: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(Exit.NGINX) from None
 
 
 @app.command()
@@ -153,7 +175,10 @@ def status(
     as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
 ) -> None:
     """Show what the running controller sees and does."""
-    _print(_ask(url, "/api/v1/status"), tables.status_view, as_json=as_json)
+    found = _ask(url, "/api/v1/status")
+    _print(found, tables.status_view, as_json=as_json)
+    if not as_json:
+        typer.echo(f"\nThis was the state {time.time() - found['at']:.0f} s ago.")
 
 
 @app.command()

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from controller.adapters.nginx import Endpoint as NginxEndpoint
 from controller.adapters.prometheus import InstanceMapping
 from controller.app.values import (
     Address,
@@ -75,19 +76,33 @@ def confirm_url(value: object) -> str:
     Raises:
         ValueError: It is neither.
     """
-    if isinstance(value, str) and re.match(r"unix:/[^:\s]+:/\S*\Z", value):
-        return value
     try:
-        return http_url(value)
+        if isinstance(value, str) and "@" not in value:
+            NginxEndpoint.parse(value)
+            return value
     except ValueError:
-        raise ValueError(
-            "expected an http URL or unix:/path/to.sock:/path, such as"
-            " http://127.0.0.1:8081/lb/generation"
-        ) from None
+        pass
+    raise ValueError(
+        "expected an http URL or unix:/path/to.sock:/path, such as"
+        " http://127.0.0.1:8081/lb/generation"
+    )
+
+
+def header(value: object) -> str:
+    """Check the value of an HTTP header.
+
+    Raises:
+        ValueError: No header can hold it.
+    """
+    if isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e]*", value):
+        return value
+    raise ValueError("expected a text of plain ASCII characters in one line")
 
 
 HttpUrl = Annotated[str, BeforeValidator(http_url)]
 ConfirmUrl = Annotated[str, BeforeValidator(confirm_url)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+HeaderValue = Annotated[str, BeforeValidator(header)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -117,7 +132,7 @@ class PrometheusConfig(Section):
     )
     bearer_token_env: EnvironmentName | None = None
     basic_auth: BasicAuth | None = None
-    headers: dict[str, str] = Field(
+    headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, description="Such as X-Scope-OrgID for Mimir."
     )
     ca_file: FilePath | None = None
@@ -133,9 +148,6 @@ class PrometheusConfig(Section):
             )
         if self.client_key_file is not None and self.client_cert_file is None:
             raise ValueError("client_key_file: expected client_cert_file beside it")
-        for name, value in self.headers.items():
-            if not re.fullmatch(r"[A-Za-z0-9-]+", name) or re.search(r"[\r\n\0]", value):
-                raise ValueError(f"headers: {name!r} and its value cannot stand in a request")
         return self
 
 
@@ -175,7 +187,8 @@ def read_policy(value: object) -> Policy:
     names = ", ".join(sorted(REGISTRY))
     name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(name, str) or name not in REGISTRY:
-        raise ValueError(f"expected a mapping with a name, one of {names}")
+        shown = f", got {name!r}" if isinstance(name, str) else ""
+        raise ValueError(f"expected a mapping with a name, one of {names}{shown}")
     kind = REGISTRY[name]
     parameters = {key: each for key, each in value.items() if key != "name"}
     known = set(inspect.signature(kind).parameters)
@@ -315,7 +328,7 @@ class LocalNginxConfig(Section):
     """Nginx on the same host: the controller swaps the file and signals the master."""
 
     mode: Literal["local"]
-    directory: FilePath = Path("/etc/nginx/vllm-nginx-lb")
+    directory: FilePath = Path("/var/lib/vllm-nginx-lb/live")
     confirm_url: ConfirmUrl = "http://127.0.0.1:8081/lb/generation"
     config_file: FilePath = Path("/etc/nginx/nginx.conf")
     pid_file: FilePath = Path("/run/nginx.pid")
@@ -323,7 +336,9 @@ class LocalNginxConfig(Section):
     reload_command: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Instead of a signal to the master process."
     )
-    confirm_timeout: Duration = Field(default=5.0, gt=0, le=120)
+    confirm_timeout: Duration = Field(
+        default=5.0, ge=1, le=120, description="From the reload until Nginx says so."
+    )
     test_timeout: Duration = Field(default=10.0, gt=0, le=120)
 
 
@@ -333,7 +348,9 @@ class SharedVolumeNginxConfig(Section):
     mode: Literal["shared_volume"]
     directory: FilePath
     confirm_url: ConfirmUrl
-    confirm_timeout: Duration = Field(default=5.0, gt=0, le=120)
+    confirm_timeout: Duration = Field(
+        default=5.0, ge=1, le=120, description="From the reload until Nginx says so."
+    )
     answer_timeout: Duration = Field(
         default=15.0, gt=0, le=120, description="For the watcher's answer."
     )

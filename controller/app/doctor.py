@@ -1,5 +1,6 @@
 """The check before the start: can Prometheus and Nginx be used, and what would each pool see?"""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,7 @@ from controller.app.config import Config
 from controller.app.loop import Loop, TickRecord
 from controller.app.wiring import Parts, build, query_of
 from controller.core.decide import names_of
+from controller.core.errors import ActuationError
 from controller.core.memory import Memory
 from controller.core.reasons import BackendReason
 from controller.core.render import parse
@@ -107,12 +109,12 @@ def _configuration(config: Config, tick: TickRecord) -> Iterator[Finding]:
             "no state.file: what is learned does not outlive a restart.",
             about,
         )
-    elif not config.state.file.parent.is_dir():
+    elif not os.access(config.state.file.parent, os.W_OK):
         yield Finding(
-            Severity.ERROR,
+            Severity.WARNING,
             about,
-            f"state.file: {config.state.file.parent} is no directory; make it, writable for the"
-            " controller's user.",
+            f"state.file: {config.state.file.parent} is no directory that can be written, so what"
+            " is learned does not outlive a restart.",
             about,
         )
     for pool in config.pools:
@@ -133,29 +135,25 @@ def _nginx(parts: Parts, tick: TickRecord) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, about, view.detail, about)
     else:
         yield Finding(Severity.OK, about, f"serves generation {view.generation}.", about)
-        if view.detail:
-            yield Finding(Severity.ERROR, about, view.detail, about)
+    try:
+        parts.wiring.actuator.rehearse()
+    except ActuationError as error:
+        yield Finding(Severity.ERROR, about, f"a change could not be made: {error}", about)
+        return
+    yield Finding(Severity.OK, about, "a change could be made; all short of it works.", about)
     text = parts.wiring.actuator.served_text()
-    if text is None:
+    found = parse(text) if text is not None else None
+    if found is None:
         yield Finding(
-            Severity.ERROR,
+            Severity.WARNING,
             about,
-            "there is no upstream file yet; `vllm-nginx-lb init` writes the first one.",
+            "the upstream file was not written by this program; it will be replaced.",
             about,
         )
-    elif view.generation is not None:
-        found = parse(text)
-        if found is None:
-            yield Finding(
-                Severity.WARNING,
-                about,
-                "the upstream file was not written by this program; it will be replaced.",
-                about,
-            )
-        elif found.generation != view.generation:
-            yield Finding(
-                Severity.WARNING,
-                about,
-                f"the file on disk is generation {found.generation}, which is not the one served.",
-                about,
-            )
+    elif view.generation not in {None, found.generation}:
+        yield Finding(
+            Severity.WARNING,
+            about,
+            f"the file on disk is generation {found.generation}, which is not the one served.",
+            about,
+        )

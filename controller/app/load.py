@@ -139,11 +139,17 @@ def _describe(error: ErrorDetails, root: yaml.Node) -> tuple[int, str]:
         problem = _EXPECTED[kind].format(**context)
     else:
         problem = "expected " + error["msg"].removeprefix("Input should be ")
-    shown = _shown(error["input"])
+    shown = "" if _is_near_a_secret(error["loc"]) else _shown(error["input"])
     told = kind in {"missing", "extra_forbidden", "invalid_key"} or problem.startswith(shown)
     if not told:
         problem += f", got {shown}"
     return line, f"{place or 'the file'}: {problem}"
+
+
+def _is_near_a_secret(location: _Location) -> bool:
+    """Whether a person may have put a secret there by mistake: it must not get into a log."""
+    last = str(location[-1]) if location else ""
+    return "headers" in location or last.endswith(("_env", "_file"))
 
 
 def _shown(value: object) -> str:

@@ -54,8 +54,8 @@ def configure(level: str, style: str) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
-            # The scheduler tells each run of each job; the tick's own event says more.
-            "loggers": {"apscheduler": {"level": "WARNING"}, "urllib3": {"level": "WARNING"}},
+            # What the scheduler says of each run, the tick's own events say better.
+            "loggers": {"apscheduler": {"level": "CRITICAL"}, "urllib3": {"level": "WARNING"}},
         }
     )
     structlog.configure(
@@ -84,6 +84,8 @@ def tick_event(tick: TickRecord) -> dict[str, Any]:
         event["lingering_workers"] = tick.nginx.lingering_workers
     if tick.error is not None:
         event |= {"fault": tick.error.fault, "error": str(tick.error)}
+    if tick.nginx.detail:
+        event["nginx_detail"] = tick.nginx.detail
     if tick.snapshot.error is not None:
         event["prometheus_error"] = str(tick.snapshot.error)
     return event

@@ -20,7 +20,9 @@ def write(config: Config) -> str:
     """
     directory = config.nginx.directory
     if not isinstance(config.nginx, LocalNginxConfig):
-        directory /= "live"
+        return (
+            "nothing was written: over a shared volume the hook beside Nginx writes the first file"
+        )
     file = directory / "upstream.conf"
     if file.exists():
         return f"{file} exists already; nothing was written"

@@ -1,22 +1,20 @@
-"""The long-running controller: scheduler, HTTP interface, signals, state."""
+"""The long-running controller: ticks, HTTP interface, signals, state."""
 
 import signal
 import threading
 import time
-from datetime import UTC, datetime
 from types import FrameType
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExecutionEvent
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from controller.app.api import Answers, Api
 from controller.app.log import tick_event
 from controller.app.loop import Loop, Result
 from controller.app.status import status
 from controller.app.telemetry import Telemetry
+from controller.app.ticker import Ticker
 from controller.app.wiring import Parts
+from controller.core.errors import ConfigError
 
 # Ticks that may be missed before the controller calls itself dead: one slow Prometheus is not it.
 MISSED_TICKS = 3
@@ -37,39 +35,34 @@ class Service:
         self._ticked_s: float | None = None
         self._saved_s = time.monotonic()
         self._requests = 0
-        self._api = Api(
-            parts.listen,
-            Answers(self._telemetry.registry, self._status, self._why_dead, self._why_not_ready),
+        answers = Answers(
+            self._telemetry.registry, self._status, self._why_dead, self._why_not_ready
+        )
+        try:
+            self._api = Api(parts.listen, answers)
+        except OSError as error:
+            fault = f"telemetry.listen: {parts.listen}: {error.strerror}"
+            raise ConfigError([fault]) from error
+        self._ticker = Ticker(
+            self._tick,
+            parts.interval_s,
+            on_skipped=self._on_skipped,
+            on_crashed=self._on_crashed,
         )
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; a tick that runs then is finished."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(1)}, timezone="UTC"
-        )
-        scheduler.add_listener(self._on_job_event, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
-        scheduler.add_job(
-            self._tick,
-            "interval",
-            seconds=self._parts.interval_s,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-            # At once: Nginx may still serve a placeholder.
-            next_run_time=datetime.now(UTC),
-        )
+            signal.signal(number, self._on_stop)
+        # Its default would end the process without a word.
+        signal.signal(signal.SIGHUP, self._on_hangup)
         self._api.start()
         self._log.info("started", interval_s=self._parts.interval_s, listen=self._parts.listen)
-        scheduler.start()
         try:
-            self._stop.wait()
+            self._ticker.run_until(self._stop)
         finally:
-            scheduler.shutdown(wait=True)
             self._save()
             self._api.stop()
-            self._parts.close()
             self._log.info("stopped")
 
     def _restore(self) -> Loop:
@@ -86,7 +79,8 @@ class Service:
         made, self._requests = source.requests_made - self._requests, source.requests_made
         self._telemetry.record(tick, query_s=sum(source.last_query_seconds), requests=made)
         self._ticked_s = time.monotonic()
-        level = self._log.warning if tick.result == Result.FAILED else self._log.info
+        troubled = tick.result == Result.FAILED or tick.snapshot.error or tick.nginx.detail
+        level = self._log.warning if troubled else self._log.info
         level("tick", **tick_event(tick))
         if tick.memory.applied != before.applied or self._ticked_s - self._saved_s > SAVE_EVERY_S:
             self._save()
@@ -98,19 +92,23 @@ class Service:
         try:
             self._parts.store.save(self._loop.memory)
         except OSError as error:
-            self._log.warning("memory not saved", error=str(error))
+            file = self._parts.store.path
+            self._log.warning("memory not saved", file=str(file), error=error.strerror)
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
+    def _on_stop(self, number: int, _: FrameType | None) -> None:
         self._log.info("stopping", signal=signal.Signals(number).name)
         self._stop.set()
 
-    def _on_job_event(self, event: JobExecutionEvent) -> None:
-        if event.code == EVENT_JOB_MAX_INSTANCES:
-            self._telemetry.skipped.inc()
-            self._log.warning("tick skipped", detail="the last one still runs")
-        else:
-            self._telemetry.crashed.inc()
-            self._log.error("tick crashed", exc_info=event.exception)
+    def _on_hangup(self, *_: object) -> None:
+        self._log.warning("hangup ignored", detail="restart to take up a changed configuration")
+
+    def _on_skipped(self) -> None:
+        self._telemetry.skipped.inc()
+        self._log.warning("tick skipped", detail="the last one still runs")
+
+    def _on_crashed(self, error: BaseException) -> None:
+        self._telemetry.crashed.inc()
+        self._log.error("tick crashed", exc_info=error)
 
     def _status(self) -> dict[str, object] | None:
         tick = self._loop.record

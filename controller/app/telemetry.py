@@ -8,7 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -69,6 +69,9 @@ class Telemetry:
             buckets=_SECONDS,
             **own,
         )
+        self._observed = Gauge(
+            "last_observed_timestamp_seconds", "When Prometheus answered last.", **own
+        )
         self._requests = Counter("prometheus_requests", "HTTP requests to Prometheus.", **own)
 
     def record(self, tick: TickRecord, *, query_s: float, requests: int) -> None:
@@ -80,6 +83,8 @@ class Telemetry:
             requests: HTTP requests made for it.
         """
         self._last.tick = tick
+        if tick.snapshot.error is None:
+            self._observed.set(tick.snapshot.at_s)
         self._ticks.labels(tick.result, tick.decision.reason).inc()
         self._tick_s.observe(tick.duration_s)
         self._query_s.observe(query_s)

@@ -1,5 +1,6 @@
 """Makes the parts that a configuration describes, and puts them together."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -7,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.adapters.nginx import (
-    Endpoint as NginxEndpoint,
-)
-from controller.adapters.nginx import (
+    DirectoryLock,
     LocalNginx,
     LocalSettings,
     SharedSettings,
     SharedVolumeNginx,
+)
+from controller.adapters.nginx import (
+    Endpoint as NginxEndpoint,
 )
 from controller.adapters.prometheus import (
     BasicAuth,
@@ -23,7 +25,7 @@ from controller.adapters.prometheus import (
     PrometheusClient,
     PrometheusSource,
 )
-from controller.adapters.resolver import SystemResolver
+from controller.adapters.resolver import RESOLVE_S, SystemResolver
 from controller.adapters.state_file import StateFile
 from controller.app.config import (
     Config,
@@ -50,6 +52,7 @@ class Parts:
         store: Where the memory is kept; None for nowhere.
         resolver: The name resolver, to be closed.
         client: The Prometheus client, to be closed.
+        lock: To be held by whoever writes: one controller per directory.
         listen: Where the HTTP interface listens.
         interval_s: Seconds between the starts of two ticks.
         tick_limit_s: Seconds that a tick may take at most when everything times out.
@@ -60,6 +63,7 @@ class Parts:
     store: StateFile | None
     resolver: SystemResolver
     client: PrometheusClient
+    lock: DirectoryLock
     listen: str
     interval_s: float
     tick_limit_s: float
@@ -94,11 +98,24 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
         store,
         resolver,
         client,
+        DirectoryLock(_written(config)),
         config.telemetry.listen,
         config.control.interval,
-        # Two queries, the names, the test, twice the confirmation (the second after a roll-back).
-        tick_limit_s=2 * config.prometheus.timeout + 2 + 10 + 2 * config.nginx.confirm_timeout,
+        _tick_limit_s(config),
     )
+
+
+def _written(config: Config) -> Path:
+    """The directory that the controller itself writes."""
+    shared = not isinstance(config.nginx, LocalNginxConfig)
+    return config.nginx.directory / "req" if shared else config.nginx.directory
+
+
+def _tick_limit_s(config: Config) -> float:
+    """Two queries, the names, and an apply that is rolled back: everything is done twice."""
+    nginx = config.nginx
+    told_s = nginx.test_timeout if isinstance(nginx, LocalNginxConfig) else nginx.answer_timeout
+    return 2 * (config.prometheus.timeout + told_s + nginx.confirm_timeout) + RESOLVE_S
 
 
 def endpoint_of(config: PrometheusConfig) -> Endpoint:
@@ -132,7 +149,12 @@ def _from_file(path: Path) -> Callable[[], str]:
 
 
 def _from_environment(name: str) -> Callable[[], str]:
-    return lambda: os.environ.get(name, "").strip()
+    def read() -> str:
+        if name not in os.environ:
+            raise FileNotFoundError(errno.ENOENT, "the environment variable is not set", name)
+        return os.environ[name].strip()
+
+    return read
 
 
 def query_of(config: Config, pool: PoolConfig) -> PoolQuery:

@@ -23,6 +23,13 @@ class Actuator(Protocol):
             ActuationError: It is not live; the file on disk is again one that Nginx accepted.
         """
 
+    def rehearse(self) -> None:
+        """Find out whether a change could be made, and touch nothing that is live.
+
+        Raises:
+            ActuationError: It could not; the message says what to do.
+        """
+
     def view(self) -> NginxView:
         """Ask Nginx once what it serves now; never raises."""
 

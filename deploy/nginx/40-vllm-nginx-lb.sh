@@ -84,11 +84,18 @@ accepted() {
     [ -f "$live" ] && said=$("$nginx" -t -c "$conf" 2>&1)
 }
 
+first_line() {
+    printf '%s\n' "$said" | head -n 1
+}
+
 ensure_live() {
-    said="no $live"
     if accepted; then return; fi
-    log "the upstream file cannot be used: $(printf '%s\n' "$said" | head -n 1)"
-    if [ -f "$live" ]; then mv -f "$live" "$shared/live/.refused"; fi
+    if [ -f "$live" ]; then
+        log "the upstream file cannot be used: $(first_line)"
+        mv -f "$live" "$shared/live/.refused"
+    else
+        log "there is no $live yet"
+    fi
     if [ -f "$shared/live/.previous" ] && cp "$shared/live/.previous" "$live.seed"; then
         mv -f "$live.seed" "$live"
         if accepted; then
@@ -96,15 +103,23 @@ ensure_live() {
             return
         fi
     fi
-    for way in with without; do
-        seed $way
+    case ${LB_BACKENDS:-} in
+    *[!\ ]*)
+        seed with
         if accepted; then
-            log "starts $way the backends of LB_BACKENDS"
+            log 'starts with the backends of LB_BACKENDS'
             return
         fi
-    done
+        log "the backends of LB_BACKENDS cannot be used: $(first_line)"
+        ;;
+    esac
+    seed without
+    if accepted; then
+        log 'starts without backends: each request is a 502 until the controller has written some'
+        return
+    fi
     # The fault is elsewhere in the configuration: Nginx itself will say where.
-    log "$(printf '%s\n' "$said" | head -n 1)"
+    log "$(first_line)"
     if [ -f "$shared/live/.refused" ]; then mv -f "$shared/live/.refused" "$live"; fi
 }
 

@@ -8,7 +8,7 @@
 #   LB_POOL=llm                      pool behind /v1/
 #   LB_LOCATIONS=/etc/nginx/locations.d/*.conf  further locations, for several pools
 #   LB_PASS_ALL=off                  on: every other path goes to the pool too, else it is a 404
-#   LB_RUN_DIR=/var/cache/nginx      temporary files; the user of the workers writes there
+#   LB_RUN_DIR=/var/cache/nginx      temporary files; must be there, and the workers write to it
 #   LB_PID=/run/nginx.pid
 #   LB_LOG_DIR=/var/log/nginx        access.log (JSON) and error.log
 #   LB_LOG_LEVEL=notice              notice records reloads; error is the quietest sensible level

@@ -248,13 +248,24 @@ read_head() {
     case $generation in '' | *[!0-9a-f]*) return 1 ;; esac
 }
 
+# swap absent|same|other: what the live file is against the candidate.
 swap() {
     # Not when a killed watcher already swapped: the file of before would be lost.
-    if [ -f "$live" ] && ! cmp -s "$candidate" "$live"; then
+    if [ "$1" = other ]; then
         cp "$live" "$shared/live/.previous.new" || return 1
         mv -f "$shared/live/.previous.new" "$shared/live/.previous" || return 1
     fi
     mv -f "$candidate" "$live"
+}
+
+# unswap absent|same|other: the live file is again what it was before `swap`.
+unswap() {
+    case $1 in
+    absent) rm -f "$live" ;;
+    # What is kept is older than it: nothing was copied.
+    same) ;;
+    other) mv -f "$shared/live/.previous" "$live" ;;
+    esac
 }
 
 # take_up: the whole of one request, from the private copy on.
@@ -289,10 +300,16 @@ take_up() {
         respond unsafe "this user may not signal the Nginx master $master"
         return
     fi
-    if ! found=$(swap 2>&1); then
+    before=other
+    if [ ! -f "$live" ]; then
+        before=absent
+    elif cmp -s "$candidate" "$live"; then
+        before=same
+    fi
+    if ! found=$(swap $before 2>&1); then
         respond unsafe "$found"
     elif ! kill -HUP "$master" 2>/dev/null; then
-        mv -f "$shared/live/.previous" "$live"
+        unswap $before
         respond failed "cannot signal the Nginx master $master"
     else
         respond ok ''

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -163,8 +164,11 @@ def test_killed_controller_comes_back_without_a_reload(site: Plant, tmp_path: Pa
 
 
 def test_unusable_memory_is_set_aside(site: Plant, tmp_path: Path) -> None:
-    """A state file that cannot be read is kept beside, told, and the controller starts."""
+    """A state file that cannot be read is told, and set aside before it is written anew."""
     (tmp_path / "state.json").write_text('{"memory": {"pools": 7}}')
+    config, _ = write_config(site, tmp_path)
+    assert command("once", "--dry-run", "--config", config).returncode == 0
+    assert not (tmp_path / "state.json.unusable").exists()
     with service(site, tmp_path) as running:
         assert running.events()[0]["event"] == "starting without memory"
         assert running.get("/readyz")[0] == 200
@@ -207,12 +211,48 @@ def _scrape_configs(site: Plant) -> list[dict[str, Any]]:
 
 
 def test_port_in_use_is_told(site: Plant, tmp_path: Path) -> None:
-    """A second controller on the same port says so and exits with 2."""
-    with service(site, tmp_path) as running:
-        done = command("run", "--config", running.config)
+    """A port that somebody else listens on is named, and the exit code is 2."""
+    config, port = write_config(site, tmp_path)
+    with socket.create_server(("127.0.0.1", port)):
+        done = command("run", "--config", config)
     assert done.returncode == 2
     assert "telemetry.listen" in done.stderr
     assert "in use" in done.stderr
+
+
+def test_one_controller_per_directory(site: Plant, tmp_path: Path) -> None:
+    """A second controller on the same directory is refused and told who holds it."""
+    with service(site, tmp_path) as running:
+        other = tmp_path / "other"
+        other.mkdir()
+        config, _ = write_config(site, other)
+        for subcommand in ("run", "once"):
+            done = command(subcommand, "--config", config)
+            assert done.returncode == 4
+            assert f"pid {running.process.pid}" in done.stderr
+        assert command("once", "--dry-run", "--config", config).returncode == 0
+
+
+def test_hangup_does_not_end_it(site: Plant, tmp_path: Path) -> None:
+    """A signal that other servers take for `reload` is answered in the log and changes nothing."""
+    with service(site, tmp_path) as running:
+        running.process.signal(signal.SIGHUP)
+        await_true(
+            lambda: any(event["event"] == "hangup ignored" for event in running.events()),
+            10,
+            "the hangup is told",
+        )
+        assert running.get("/healthz")[0] == 200
+
+
+def test_state_that_cannot_be_kept_is_told(site: Plant, tmp_path: Path) -> None:
+    """A missing state directory costs nothing but the memory: the tick is still reported."""
+    config, _ = write_config(site, tmp_path)
+    config.write_text(config.read_text().replace("state.json", "missing/state.json"))
+    done = command("once", "--config", config)
+    assert done.returncode == 2
+    assert A in done.stdout
+    assert "state.file" in done.stderr
 
 
 def test_once_reports_and_exits_clean(site: Plant, tmp_path: Path) -> None:

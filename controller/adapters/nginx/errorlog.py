@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from controller.adapters.nginx.staging import SEVERE, worst_line
+from controller.adapters.nginx.staging import SEVERE, read_any, worst_line
 
 _DIRECTIVE = re.compile(r"^[ \t]*error_log[ \t]+([^\s;]+)", re.MULTILINE)
 _MAX_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ class ErrorLog:
     def of(cls, conf: Path) -> Self:
         """The end of the log that the top-level file names."""
         try:
-            found = _DIRECTIVE.search(conf.read_text(errors="replace"))
+            found = _DIRECTIVE.search(read_any(conf))
             if found is None or not (path := Path(found[1])).is_absolute() or not path.is_file():
                 return cls(None)
             return cls(path, path.stat().st_size)

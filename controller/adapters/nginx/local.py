@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,24 @@ class LocalNginx:
                 error.fault, f"{error}; the previous upstream file is back in place"
             ) from error
 
+    def rehearse(self) -> None:
+        """Find out whether a change could be made, and touch nothing that is live.
+
+        Raises:
+            ActuationError: It could not; the message says what to do.
+        """
+        files.refuse_unsafe_layout(self._live)
+        # A name of its own: the controller that runs stages its changes in the same directory.
+        try:
+            with tempfile.TemporaryDirectory(prefix=".check-", dir=self._live.parent) as name:
+                refusal = self._refusal(self._live, Path(name) / self._mirror.name)
+        except OSError as error:
+            raise files.unsafe(f"cannot write to {self._live.parent}: {error.strerror}") from error
+        if refusal is not None:
+            raise _refused_anyway(refusal)
+        # Last: without a configuration that it accepts no Nginx could have been started.
+        self._reload.check()
+
     def view(self) -> NginxView:
         """Ask Nginx once what it serves now; never raises."""
         answer = probe.ask(self._settings.endpoint)
@@ -124,25 +143,31 @@ class LocalNginx:
         )
 
     def _test(self, candidate: Path) -> None:
-        refusal = self._refusal(candidate)
+        refusal = self._refusal(candidate, self._mirror)
         if refusal is None:
             return
         # A certificate that has gone refuses every candidate, and says nothing about this one.
-        if self._live.exists() and (other := self._refusal(self._live)) is not None:
-            raise files.unsafe(f"`nginx -t` refuses even the configuration that is live: {other}")
+        if self._live.exists() and (other := self._refusal(self._live, self._mirror)) is not None:
+            raise _refused_anyway(other)
         raise ActuationError(ActuationFault.REJECTED, refusal)
 
-    def _refusal(self, candidate: Path) -> str | None:
+    def _refusal(self, candidate: Path, mirror: Path) -> str | None:
         settings = self._settings
         try:
+            staged = staging.build(mirror, settings.conf, self._live, candidate)
+            if not candidate.exists():
+                raise files.unsafe(
+                    f"there is no upstream file {candidate} yet: write the first one with"
+                    " `vllm-nginx-lb init`, then start Nginx"
+                )
             return staging.refusal(
-                staging.build(self._mirror, settings.conf, self._live, candidate),
+                staged,
                 binary=settings.binary,
                 prefix=settings.prefix,
                 timeout_s=settings.test_timeout_s,
             )
         finally:
-            shutil.rmtree(self._mirror, ignore_errors=True)
+            shutil.rmtree(mirror, ignore_errors=True)
 
     def _previous(self) -> bytes | None:
         """The file to go back to: what Nginx serves, not what a crash left there unsignalled."""
@@ -179,3 +204,10 @@ class LocalNginx:
             files.put(self._kept, self._live)
         with contextlib.suppress(ActuationError):  # the first failure is the one to tell
             self._signal()
+
+
+def _refused_anyway(refusal: str) -> ActuationError:
+    """The error of a configuration that Nginx would not start with, whatever the upstream file."""
+    return files.unsafe(
+        f"`nginx -t` refuses even the configuration that is live: {refusal}; correct that first"
+    )

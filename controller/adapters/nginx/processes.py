@@ -1,6 +1,7 @@
 """The processes of Nginx as /proc shows them: who is the master, which workers linger."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ WORKER_TITLE = "nginx: worker process"
 SHUTTING_DOWN = "is shutting down"
 
 _PROC = Path("/proc")
+_PID = re.compile(r"[1-9][0-9]{0,18}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +35,27 @@ def find_master(pid_file: Path, binary: str) -> int:
             signalled. No signal was sent.
     """
     try:
-        pid = int(pid_file.read_text().strip())
+        text = pid_file.read_text(errors="replace").strip()
     except FileNotFoundError as error:
-        raise _unreachable(f"no pid file {pid_file}: Nginx is not running") from error
-    except (OSError, ValueError) as error:
-        raise _unreachable(f"pid file {pid_file}: {error}") from error
-    if pid <= 0:
-        raise _unreachable(f"pid file {pid_file}: {pid} is no process id")
-    title = _title(pid)
-    if title is None:
         raise _unreachable(
-            f"pid {pid} of {pid_file} is not running here; an Nginx in another container needs the"
-            " shared-volume way"
+            f"Nginx is not running: there is no pid file {pid_file}; where its `pid` directive"
+            " names another file, pid_file must name that one"
+        ) from error
+    except OSError as error:
+        raise _unreachable(f"pid file {pid_file}: {error.strerror}") from error
+    if not text:
+        raise _unreachable(f"pid file {pid_file} is empty: Nginx is just starting, or died so")
+    if not _PID.match(text):
+        raise _unreachable(
+            f"pid file {pid_file} holds {text[:40]!r}, which is no process id; correct pid_file"
+        )
+    pid = int(text)
+    title = _title(pid)
+    # Of a process that has ended and is not reaped yet there is an entry, without a title.
+    if not title:
+        raise _unreachable(
+            f"Nginx is not running: pid {pid} of {pid_file} has ended; an Nginx that runs in"
+            " another container needs the shared-volume way"
         )
     words = title.removeprefix(MASTER_TITLE).split()
     if not title.startswith(MASTER_TITLE) or not words or not _same_program(words[0], binary):

@@ -1,6 +1,7 @@
 """Nginx in another container: a watcher beside it takes up requests over a shared volume."""
 
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -60,9 +61,7 @@ class SharedVolumeNginx:
             ValueError: The text is not whole, or of another generation.
         """
         check_text(generation, text)
-        files.refuse_single_file_mount(self._live)
-        files.refuse_unsafe_layout(self._request)
-        self._refuse_silence()
+        self._heartbeat()
         settings = self._settings
         if files.read_text(self._live) == text and probe.is_served(
             settings.endpoint, generation, settings.confirm_timeout_s
@@ -76,6 +75,26 @@ class SharedVolumeNginx:
         except ActuationError as error:
             told = self._go_back(previous)
             raise ActuationError(error.fault, f"{error}; {told}") from error
+
+    def rehearse(self) -> None:
+        """Find out whether a change could be made, and touch nothing that is live.
+
+        Raises:
+            ActuationError: It could not; the message says what to do.
+        """
+        status = self._heartbeat()
+        if status is None:
+            raise ActuationError(
+                ActuationFault.UNREACHABLE,
+                f"{self._status} is no heartbeat that can be read: run the watcher of this version,"
+                f" and let user {os.geteuid()} read its files",
+            )
+        if status.master is None:
+            raise ActuationError(
+                ActuationFault.UNREACHABLE,
+                "the watcher sees no Nginx master: start Nginx, or set LB_PID of the watcher to"
+                " the file of Nginx's `pid` directive",
+            )
 
     def view(self) -> NginxView:
         """Ask Nginx once what it serves now; never raises."""
@@ -93,6 +112,12 @@ class SharedVolumeNginx:
     def served_text(self) -> str | None:
         """The upstream file on disk that Nginx would load at its next start; None if absent."""
         return files.read_text(self._live)
+
+    def _heartbeat(self) -> Status | None:
+        """The heartbeat of the watcher, asked for once the layout is found to be safe."""
+        files.refuse_single_file_mount(self._live)
+        files.refuse_unsafe_layout(self._request)
+        return self._refuse_silence()
 
     def _refuse_silence(self) -> Status | None:
         """The heartbeat of the watcher; None when it is just being rewritten.

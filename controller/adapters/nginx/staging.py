@@ -25,6 +25,9 @@ _STATEMENT = re.compile(
     """,
     re.VERBOSE,
 )
+# Nginx reads bytes: a configuration need not be UTF-8, and its copy must be the same to the byte.
+_ANY_BYTE = "surrogateescape"
+_PID = "nginx.pid"
 SEVERE = ("[emerg]", "[alert]", "[crit]")
 
 
@@ -62,14 +65,19 @@ def build(mirror: Path, conf: Path, live: Path, candidate: Path) -> Staged:
             read or written.
     """
     try:
+        if not conf.is_file():
+            raise unsafe(
+                f"cannot stage {conf}: no such file; config_file names the nginx.conf that Nginx"
+                " was started with"
+            )
         shutil.rmtree(mirror, ignore_errors=True)
         mirror.mkdir(mode=0o700)
         for entry in conf.parent.iterdir():
-            if entry.name not in {conf.name, mirror.name}:
+            if entry.name not in {conf.name, mirror.name, _PID}:
                 (mirror / entry.name).symlink_to(entry)
         copy = _Copy(mirror, conf.parent, live, candidate)
         staged = copy.of(conf, mirror / conf.name, ())
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise unsafe(f"cannot stage {conf}: {error}") from error
     if staged is None:
         raise unsafe(
@@ -103,11 +111,19 @@ def refusal(staged: Staged, *, binary: str, prefix: Path | None, timeout_s: floa
             " configuration that no name server answers for makes it wait"
         ) from error
     except OSError as error:
-        raise unsafe(f"cannot run {binary}: {error.strerror}") from error
+        raise unsafe(
+            f"cannot run {binary}: {error.strerror}; binary is the path of the Nginx program"
+        ) from error
     if done.returncode == 0:
         return None
-    output = done.stdout.decode(errors="replace")
-    return staged.in_words_of_the_user(worst_line(output) or f"exit code {done.returncode}")
+    output = done.stdout.decode(errors=_ANY_BYTE)
+    said = staged.in_words_of_the_user(worst_line(output) or f"exit code {done.returncode}")
+    return said.encode(errors=_ANY_BYTE).decode(errors="replace")
+
+
+def read_any(path: Path) -> str:
+    """The content of a configuration file of whatever encoding."""
+    return path.read_bytes().decode(errors=_ANY_BYTE)
 
 
 def worst_line(log: str) -> str:
@@ -140,17 +156,17 @@ class _Copy:
             nonlocal reached
             if found["word"] == "pid":
                 # A test creates the pid file; it must not create or need that of the live Nginx.
-                return f"pid {self._mirror}/nginx.pid;"
+                return f"pid {self._mirror}/{_PID};"
             if found["word"] is None:
                 return found[0]
             includes = self._include(found["value"].strip("\"'"), (*including, path))
             reached = reached or includes is not None
             return found[0] if includes is None else includes
 
-        text = _STATEMENT.sub(replaced, path.read_text())
+        text = _STATEMENT.sub(replaced, read_any(path))
         if not reached:
             return None
-        target.write_text(text)
+        target.write_bytes(text.encode(errors=_ANY_BYTE))
         self.originals[str(target)] = str(path)
         return target
 

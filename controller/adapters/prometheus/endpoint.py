@@ -83,7 +83,9 @@ def _read(secret: Secret, what: str) -> str:
     try:
         return secret().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = "it is not UTF-8"
+        if isinstance(error, OSError):
+            reason = f"{error.filename}: {error.strerror}"
         raise SourceError(
             SourceFault.UNAUTHORISED, f"the {what} cannot be read: {reason}"
         ) from error

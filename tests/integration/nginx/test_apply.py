@@ -210,6 +210,21 @@ def test_nested_include_and_relative_paths(tmp_path: Path, way: Way) -> None:
         assert running.upstream_file.read_text() == wanted.text
 
 
+def test_configuration_that_is_no_utf_8(tmp_path: Path, way: Way) -> None:
+    """A Latin-1 byte, which Nginx does not mind, keeps no change out, and messages stay text."""
+    wanted, broken = file_of(2), refused_by_nginx()
+    with nginx(tmp_path) as running, way_to(running, way) as actuator:
+        conf = running.conf.read_bytes()
+        include = f"include {running.upstream_file};".encode()
+        (tmp_path / "pools.conf").write_bytes(b"# f\xfcr alle\n" + include + b"\n")
+        running.conf.write_bytes(conf.replace(include, b"include pools.conf; # Br\xfccke"))
+        actuator.apply(wanted.generation, wanted.text)
+        assert running.generation() == wanted.generation
+        with pytest.raises(ActuationError, match="invalid port in upstream") as error:
+            actuator.apply(broken.generation, broken.text)
+        assert str(error.value).encode()
+
+
 def test_nothing_is_left_behind(tmp_path: Path, way: Way) -> None:
     """Beside the live file and the one of before no file stays, and no include sees that one."""
     with nginx(tmp_path) as running, way_to(running, way) as actuator:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.nginx import SharedVolumeNginx
-from controller.core.errors import ActuationError
+from controller.core.errors import ActuationError, ActuationFault
 from lab.nginx import RunningNginx, nginx, watcher
 from lab.processes import await_true
 from tests.integration.nginx.cases import (
@@ -79,12 +79,16 @@ def test_file_that_nginx_was_never_told_of_is_not_gone_back_to(tmp_path: Path) -
         assert running.upstream_file.read_text() == before.text
 
 
+def real_program(name: str) -> str:
+    """Where the shell finds a program."""
+    done = subprocess.run(["which", name], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def fatal_programs(directory: Path, name: str, nth: int, when: str, lock: Path) -> Path:
     """A directory for the PATH in which one program kills the watcher at its nth call."""
     directory.mkdir()
-    real = subprocess.run(
-        ["which", name], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    real = real_program(name)
     count = directory / "count"
     kill = f'kill -9 "$(cat {lock}/pid)"'
     (directory / name).write_text(
@@ -130,6 +134,37 @@ def test_watcher_killed_at_any_step(tmp_path: Path, program: str, nth: int, when
                 applied.result(20)
                 assert running.generation() == wanted.generation
                 assert running.upstream_file.read_text() == wanted.text
+
+
+@pytest.mark.parametrize("weight", [5, 6])
+def test_nginx_that_ends_between_test_and_signal(tmp_path: Path, weight: int) -> None:
+    """A swap that nobody can be told of is undone, and never to a file older than the live one."""
+    first, live, asked = file_of(4), file_of(5), file_of(weight)
+    fatal = tmp_path / "fatal"
+    fatal.mkdir()
+    with nginx(tmp_path / "run") as running:
+        actuator = SharedVolumeNginx(shared_settings(running))
+        with watcher(running):
+            for wanted in (first, live):
+                actuator.apply(wanted.generation, wanted.text)
+        master = running.process.pid
+        # The watcher compares the files when it has found the master, just before the swap.
+        (fatal / "cmp").write_text(
+            f"#!/bin/sh\nkill {master}\nwhile kill -0 {master} 2>/dev/null; do sleep 0.02; done\n"
+            f'exec {real_program("cmp")} "$@"\n'
+        )
+        (fatal / "cmp").chmod(0o755)
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            watcher(running, PATH=f"{fatal}:{os.environ['PATH']}"),
+        ):
+            # Past the short cut of apply, which leaves alone what Nginx serves.
+            submitted = pool.submit(actuator._submit, asked.generation, asked.text)
+            await_true(lambda: not running.process.is_running(), 10, "Nginx has ended")
+            with pytest.raises(ActuationError, match="cannot signal the Nginx master") as error:
+                submitted.result(20)
+        assert error.value.fault is ActuationFault.UNREACHABLE
+        assert running.upstream_file.read_text() == live.text
 
 
 def test_watcher_does_not_answer_twice(tmp_path: Path) -> None:

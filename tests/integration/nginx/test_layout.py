@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import pytest
 from controller.adapters.nginx import Endpoint, LocalNginx, SharedVolumeNginx
 from controller.core.errors import ActuationError, ActuationFault
 from lab.nginx import RunningNginx, nginx, watcher
-from lab.processes import child
+from lab.processes import await_true, child
 from tests.integration.nginx.cases import (
     Way,
     file_of,
@@ -169,10 +170,12 @@ def test_pid_of_another_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("99999999\n", "is not running here"),
-        ("\n", "pid file"),
-        ("-1\n", "no process id"),
-        ("0\n", "no process id"),
+        ("99999999\n", r"^Nginx is not running: pid 99999999 of \S+ has ended; .* shared-volume"),
+        ("", r"^pid file \S+ is empty: Nginx is just starting"),
+        ("\n", r"^pid file \S+ is empty: Nginx is just starting"),
+        ("-1\n", r"holds '-1', which is no process id"),
+        ("0\n", r"holds '0', which is no process id"),
+        ("nginx\n", r"holds 'nginx', which is no process id"),
     ],
 )
 def test_pid_file_of_no_process(tmp_path: Path, content: str, said: str) -> None:
@@ -183,6 +186,20 @@ def test_pid_file_of_no_process(tmp_path: Path, content: str, said: str) -> None
             LocalNginx(local_settings(running)).apply(file_of(2).generation, file_of(2).text)
         assert error.value.fault is ActuationFault.UNREACHABLE
         assert is_accepted(running)
+
+
+def test_nginx_that_was_just_killed(tmp_path: Path) -> None:
+    """A killed Nginx is told as not running, also while nobody has reaped its process yet."""
+    with nginx(tmp_path) as running:
+        actuator = LocalNginx(local_settings(running))
+        running.process.signal(signal.SIGKILL)
+        title = Path(f"/proc/{running.process.pid}/cmdline")
+        await_true(lambda: not title.read_bytes(), 5, "it has ended, and nobody has reaped it")
+        for _ in range(2):
+            with pytest.raises(ActuationError, match=r"^Nginx is not running: pid \d+") as error:
+                actuator.apply(file_of(2).generation, file_of(2).text)
+            assert error.value.fault is ActuationFault.UNREACHABLE
+            running.process.process.wait(5)
 
 
 def test_reload_command(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Streams go through reloads unharmed."""
 
 import asyncio
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,10 +44,11 @@ async def through_reloads(running: RunningNginx) -> tuple[StreamReport, list[flo
 
 
 def worst_after(times: list[float], events: Sequence[tuple[float, float]]) -> float:
-    """The median over the times of the worst delay in the window after each."""
-    return statistics.median(
-        max(delay_s for at_s, delay_s in events if start_s <= at_s < start_s + WINDOW_S)
-        for start_s in times
+    """The worst delay in all the windows that begin at these times."""
+    return max(
+        delay_s
+        for at_s, delay_s in events
+        if any(start_s <= at_s < start_s + WINDOW_S for start_s in times)
     )
 
 
@@ -62,6 +62,6 @@ def test_streams_through_reloads(tmp_path: Path) -> None:
         errors = running.error_log.read_text().count("[error]")
     assert (report.broken, errors) == (0, 0)
     assert len(report.events) == STREAMS * round(SECONDS / CADENCE_S)
-    # The same streams half-way between two reloads show what this machine does on its own.
+    # As many windows half-way between two reloads show what this machine does on its own.
     quiet = worst_after([at_s + RELOAD_EACH_S / 2 for at_s in reloads], report.events)
     assert worst_after(reloads, report.events) - quiet <= ALLOWED_DELAY_S

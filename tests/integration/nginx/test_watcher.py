@@ -237,6 +237,36 @@ def test_start_without_any_backend(tmp_path: Path) -> None:
     assert start_like_an_image(tmp_path, "no.such.host.invalid:80") == expected
 
 
+def said_by_the_hook(directory: Path) -> list[str]:
+    """What the hook logged, without the directory of the test; then begins a new log."""
+    log = directory / "image.log"
+    lines = [line for line in log.read_text().splitlines() if line.startswith("40-vllm-nginx-lb")]
+    log.unlink()
+    return [line.partition(": ")[2].replace(str(directory), "") for line in lines]
+
+
+def test_hook_says_what_it_did(tmp_path: Path) -> None:
+    """The log names the file that Nginx starts with, and blames nothing where nothing is wrong."""
+    absent = "there is no /shared/live/upstream.conf yet"
+    empty = "starts without backends: each request is a 502 until the controller has written some"
+    for backends in ("", " "):
+        start_like_an_image(tmp_path, backends)
+        assert said_by_the_hook(tmp_path) == [absent, empty]
+        shutil.rmtree(tmp_path / "shared")
+    start_like_an_image(tmp_path, "127.0.0.1:9001")
+    assert said_by_the_hook(tmp_path) == [absent, "starts with the backends of LB_BACKENDS"]
+    start_like_an_image(tmp_path, "127.0.0.1:9001")
+    assert said_by_the_hook(tmp_path) == []
+    (tmp_path / "shared" / "live" / "upstream.conf").write_text("upstream llm {")
+    start_like_an_image(tmp_path, "no.such.host.invalid:80")
+    refused, lost, started = said_by_the_hook(tmp_path)
+    assert refused.startswith("the upstream file cannot be used: ")
+    assert "unexpected end of file" in refused
+    assert lost.startswith("the backends of LB_BACKENDS cannot be used: ")
+    assert "host not found" in lost
+    assert started == empty
+
+
 def test_start_after_the_live_file_broke(tmp_path: Path) -> None:
     """A file that Nginx refuses gives way to the one of before it; a good one is left alone."""
     live = tmp_path / "shared" / "live"

@@ -101,6 +101,17 @@ def test_pid_file_of_the_live_nginx_is_left_alone(root: Path) -> None:
     assert f"pid {root.parent}/mirror/nginx.pid;" in text
 
 
+def test_copy_is_the_same_to_the_byte(root: Path) -> None:
+    """Bytes that are no UTF-8, and line ends of Windows, are the same in the copy."""
+    live = root.parent / "live" / "upstream.conf"
+    conf = b"# Br\xfccke\r\n" + f"include {live};\r\n".encode() + b"# \xff\n"
+    (root / "nginx.conf").write_bytes(conf)
+    copy = build(root.parent / "mirror", root / "nginx.conf", live, root.parent / "candidate")
+    assert copy.conf.read_bytes() == conf.replace(
+        f"include {live};".encode(), f'include "{root.parent}/candidate";'.encode()
+    )
+
+
 def test_missing_top_level_file_is_named(tmp_path: Path) -> None:
     """A top-level file that is not there is named in the error."""
     with pytest.raises(ActuationError, match=r"cannot stage .*nginx\.conf"):

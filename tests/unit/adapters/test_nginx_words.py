@@ -1,5 +1,6 @@
 """What is read from settings, files and the watcher, without an Nginx."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,16 @@ def test_complaint_since_a_place_in_the_log(tmp_path: Path) -> None:
     assert not place.complaint()
     with log.open("a") as file:
         file.write("[error] connect() failed\n[notice] signal\n[emerg] new\n")
+    assert place.complaint() == "[emerg] new"
+
+
+def test_log_named_by_a_configuration_that_is_no_utf_8(tmp_path: Path) -> None:
+    """The error log is found in a configuration of any encoding, and by a name of any encoding."""
+    log, conf = tmp_path / os.fsdecode(b"Br\xfccke.log"), tmp_path / "nginx.conf"
+    conf.write_bytes(b"# \xe4\nerror_log " + os.fsencode(log) + b" notice;\n")
+    log.touch()
+    place = ErrorLog.of(conf)
+    log.write_text("[emerg] new\n")
     assert place.complaint() == "[emerg] new"
 
 

@@ -141,7 +141,7 @@ def test_the_event_of_a_tick() -> None:
         "weight": 100,
         "down": True,
         "reason": "ejected_asleep",
-        "detail": "out for at least 0 s",
+        "detail": "out until it is well",
     }
     assert pool["backends"][C]["reason"] == "unseen"
 
