@@ -31,7 +31,7 @@ def test_rotated_token(tmp_path: Path) -> None:
 
     with serving(answer) as server:
         client = PrometheusClient(Endpoint(url=server.url, token=token.read_text))
-        with pytest.raises(SourceError, match="cannot be read: .*No such file"):
+        with pytest.raises(SourceError, match=r"cannot be read: .*No such file"):
             client.query("up")
         token.write_text("first\n")
         with pytest.raises(SourceError, match="401"):
