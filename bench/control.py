@@ -136,7 +136,9 @@ def fleet(work: Path, size: int) -> Iterator[tuple[RunningPrometheus, RunningNgi
         yield source, front
 
 
-def config_text(source: RunningPrometheus, front: RunningNginx, size: int, listen: str) -> str:
+def config_text(
+    source: RunningPrometheus, front: RunningNginx, size: int, listen: str, interval: str = "1s"
+) -> str:
     """A configuration with one pool of the whole fleet."""
     backends = ", ".join(f'{{address: "{instance(index)}"}}' for index in range(size))
     return f"""
@@ -147,7 +149,7 @@ pools:
     rate_window: 30s
     backends: [{backends}]
     policy: {{name: ladder}}
-control: {{interval: 1s}}
+control: {{interval: {interval}}}
 nginx:
   mode: local
   directory: {front.upstream_dir}
@@ -240,7 +242,8 @@ def throughput(work: Path, rounds: int, seconds: int) -> dict[str, Any]:
     with fleet(work / "fleet", 10) as (source, front):
         config = work / "config.yaml"
         listen = f"127.0.0.1:{free_port()}"
-        config.write_text(config_text(source, front, 10, listen))
+        # At the pace of production: a tick per second would measure ten controllers.
+        config.write_text(config_text(source, front, 10, listen, interval="10s"))
         argv: list[str | Path] = [sys.executable, "-m", "controller", "run", "--config", config]
         ready_url = f"http://{listen}/readyz"
         rates: dict[str, list[float]] = {"without": [], "with": []}
