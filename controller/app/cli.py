@@ -167,6 +167,8 @@ def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
     except OSError as error:
         typer.echo(f"nginx.directory: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(Exit.NGINX) from None
+    except ActuationError as error:
+        _fail(error, Exit.NGINX)
 
 
 @app.command()

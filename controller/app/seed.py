@@ -2,12 +2,16 @@
 
 import time
 
+from controller.adapters.nginx import files
 from controller.adapters.resolver import SystemResolver
 from controller.app.config import Config, LocalNginxConfig
 from controller.app.wiring import spec_of
 from controller.core.decide import names_of
 from controller.core.model import Server
 from controller.core.render import Upstream, render
+
+# Nginx reads it as root or as another user; nothing in it is secret.
+FILE_MODE = 0o644
 
 
 def write(config: Config) -> str:
@@ -44,8 +48,5 @@ def write(config: Config) -> str:
         endpoints,
     )
     directory.mkdir(parents=True, exist_ok=True)
-    staged = directory / ".upstream.conf.init"
-    staged.write_text(rendered.text)
-    staged.chmod(0o644)
-    staged.replace(file)
+    files.put(files.stage(directory, file.name, rendered.text.encode(), FILE_MODE), file)
     return f"{file} written with generation {rendered.generation}"

@@ -218,18 +218,21 @@ def _moved(servers: Sequence[Server], now: Mapping[str, str], before: Mapping[st
 
 def _settle(now: Situation, pools: Mapping[str, PoolDecision]) -> Decision:
     at_s, applied = now.snapshot.at_s, now.memory.applied
-    wanted = _file(now, {name: pool.target.servers for name, pool in pools.items()}, now.endpoints)
     # What stays when nothing changes: the confirmed servers under the present settings.
-    kept = _file(now, applied.pools, applied.endpoints) if applied else wanted
+    kept = _file(now, applied.pools, applied.endpoints) if applied else None
     wants = {pool.reason: pool.detail for pool in pools.values() if pool.reason in CHANGES}
-    if applied is not None and kept.generation != applied.generation:
+    if applied is not None and kept is not None and kept.generation != applied.generation:
         wants.setdefault(PoolReason.OPTIONS, "the settings of an upstream changed")
     if applied is not None and now.nginx.generation not in {None, applied.generation}:
         text = f"Nginx serves {now.nginx.generation}, confirmed was {applied.generation}"
         wants.setdefault(PoolReason.DRIFT, text)
+    if kept is not None and not wants:
+        # Most ticks end here, without rendering a file that nobody wants.
+        return Decision(at_s, Action.HOLD, *_quiet(pools), pools, kept, now.endpoints)
+    wanted = _file(now, {name: pool.target.servers for name, pool in pools.items()}, now.endpoints)
+    kept = kept or wanted
     if not wants:
-        reason, detail = _quiet(pools)
-        return Decision(at_s, Action.HOLD, reason, detail, pools, kept, now.endpoints)
+        return Decision(at_s, Action.HOLD, *_quiet(pools), pools, kept, now.endpoints)
     obstacle = _obstacle(frozenset(wants), wanted.generation, now)
     if obstacle is not None:
         return Decision(at_s, Action.HOLD, *obstacle, pools, kept, now.endpoints)

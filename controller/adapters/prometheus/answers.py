@@ -84,7 +84,7 @@ def _sort_values(pools: Sequence[PoolQuery], answers: Sequence[PoolAnswer], resu
                     of_instance = answer.values[instance] = {}
                 of_instance[signal] = value
                 continue
-            fault = SampleFault.NAN if value != value else SampleFault.INFINITE  # noqa: PLR0124
+            fault = SampleFault.NAN if value != value else SampleFault.INFINITE  # noqa: PLR0124 - only NaN
         answer.faults.setdefault(instance, {})[signal] = fault
 
 

@@ -34,10 +34,6 @@ class PrometheusSource:
         """HTTP requests sent so far, by all observations."""
         return self._client.requests_made
 
-    def queries(self) -> tuple[str, ...]:
-        """The PromQL of an observation, for a person who wants to ask it by hand."""
-        return tuple(query for query in (self._value_query, self._freshness_query) if query)
-
     def observe(self, now_s: float) -> Snapshot:
         """Return one snapshot of all pools; what went wrong as a whole is in its `error`."""
         # An answer is a tree of a million small objects that is thrown away whole: the cycle
