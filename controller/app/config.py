@@ -34,8 +34,8 @@ from controller.app.values import (
     Switch,
 )
 from controller.core.policy import Policy
-from controller.core.render import zone_kib
-from controller.policy.equal import Equal
+from controller.core.render import WhenFull, zone_kib
+from controller.policy.capacity import Capacity
 from controller.policy.registry import REGISTRY
 
 
@@ -276,7 +276,10 @@ class PoolConfig(Section):
     signals: dict[SignalName, str] = Field(
         default_factory=dict, description="PromQL that adds or replaces signals."
     )
-    policy: Annotated[Policy, PlainValidator(read_policy)] = Field(default_factory=Equal)
+    policy: Annotated[Policy, PlainValidator(read_policy)] = Field(default_factory=Capacity)
+    when_full: WhenFull = Field(
+        default=WhenFull.SPILL, description="What becomes of requests beyond their slots."
+    )
     health: HealthConfig = Field(default_factory=HealthConfig)
     upstream: UpstreamConfig = Field(default_factory=UpstreamConfig)
     min_coverage: Fraction = Field(default=0.5, gt=0, le=1)
@@ -324,7 +327,18 @@ class ControlConfig(Section):
         return self
 
 
-class LocalNginxConfig(Section):
+class AnyNginxConfig(Section):
+    """What both ways to Nginx have in common."""
+
+    replicas: Integer = Field(
+        default=1, ge=1, le=1000, description="Nginx instances that share the backends' slots."
+    )
+    confirm_timeout: Duration = Field(
+        default=5.0, ge=1, le=120, description="From the reload until Nginx says so."
+    )
+
+
+class LocalNginxConfig(AnyNginxConfig):
     """Nginx on the same host: the controller swaps the file and signals the master."""
 
     mode: Literal["local"]
@@ -336,21 +350,15 @@ class LocalNginxConfig(Section):
     reload_command: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="Instead of a signal to the master process."
     )
-    confirm_timeout: Duration = Field(
-        default=5.0, ge=1, le=120, description="From the reload until Nginx says so."
-    )
     test_timeout: Duration = Field(default=10.0, gt=0, le=120)
 
 
-class SharedVolumeNginxConfig(Section):
+class SharedVolumeNginxConfig(AnyNginxConfig):
     """Nginx in another container: the watcher there validates, swaps and reloads."""
 
     mode: Literal["shared_volume"]
     directory: FilePath
     confirm_url: ConfirmUrl
-    confirm_timeout: Duration = Field(
-        default=5.0, ge=1, le=120, description="From the reload until Nginx says so."
-    )
     answer_timeout: Duration = Field(
         default=15.0, gt=0, le=120, description="For the watcher's answer."
     )

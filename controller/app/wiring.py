@@ -84,7 +84,7 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
     source = PrometheusSource(client, [query_of(config, pool) for pool in config.pools])
     resolver = SystemResolver(time.monotonic)
     wiring = Wiring(
-        specs=[spec_of(pool) for pool in config.pools],
+        specs=[spec_of(pool, config.nginx.replicas) for pool in config.pools],
         limits=limits_of(config),
         source=source,
         actuator=actuator_of(config),
@@ -183,8 +183,8 @@ def query_of(config: Config, pool: PoolConfig) -> PoolQuery:
     )
 
 
-def spec_of(pool: PoolConfig) -> PoolSpec:
-    """The pool's settings for the core."""
+def spec_of(pool: PoolConfig, replicas: int = 1) -> PoolSpec:
+    """The pool's settings for the core, behind so many Nginx."""
     upstream = pool.upstream
     return PoolSpec(
         name=pool.name,
@@ -196,9 +196,11 @@ def spec_of(pool: PoolConfig) -> PoolSpec:
             fail_timeout_s=int(upstream.fail_timeout),
             keepalive=upstream.keepalive,
             zone_kib=upstream.zone_size_kib,
+            when_full=pool.when_full,
         ),
         health=_health_of(pool.health),
         min_coverage=pool.min_coverage,
+        replicas=replicas,
     )
 
 

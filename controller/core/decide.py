@@ -15,7 +15,7 @@ from controller.core.memory import Memory, PoolMemory
 from controller.core.model import NginxView, Server, Snapshot
 from controller.core.policy import Targets
 from controller.core.reasons import PoolReason
-from controller.core.render import Rendered, Upstream, render
+from controller.core.render import Rendered, Upstream, WhenFull, render
 from controller.core.settings import Limits, PoolSpec
 from controller.core.stabilise import CHANGES, difference, postponed, retry_after_s
 from controller.core.targets import PoolCase, PoolTarget, target
@@ -148,7 +148,6 @@ def decide(now: Situation) -> tuple[Decision, Memory]:
 
 
 def _decide_pool(spec: PoolSpec, now: Situation) -> tuple[PoolDecision, PoolMemory]:
-    at_s, applied = now.snapshot.at_s, now.memory.applied
     members = members_of(spec, now.snapshot, now.memory, now.limits)
     verdict = judge(spec, members, now.snapshot)
     targets, after = _observe(spec, members, verdict, now)
@@ -160,8 +159,8 @@ def _decide_pool(spec: PoolSpec, now: Situation) -> tuple[PoolDecision, PoolMemo
         verdict,
         targets,
         after,
-        applied.pools.get(spec.name) if applied else None,
-        at_s,
+        _served(spec, now.memory),
+        now.snapshot.at_s,
     )
     wanted = target(case)
     reason, detail = _change(case, wanted, now)
@@ -169,6 +168,14 @@ def _decide_pool(spec: PoolSpec, now: Situation) -> tuple[PoolDecision, PoolMemo
     return PoolDecision(
         spec.name, reason, detail, wanted, usable, verdict.blind, verdict.detail
     ), after
+
+
+def _served(spec: PoolSpec, memory: Memory) -> Sequence[Server] | None:
+    """The confirmed servers, without limits that the pool no longer wants."""
+    servers = memory.applied.pools.get(spec.name) if memory.applied else None
+    if servers is not None and spec.options.when_full is WhenFull.IGNORE:
+        return [replace(server, max_conns=None) for server in servers]
+    return servers
 
 
 def _observe(

@@ -20,12 +20,16 @@ class Targets:
         weights: By backend, in (0, 100]; under `least_conn` a weight is a target number of requests
             in flight relative to the others.
         details: Why, by backend, in a sentence for a person.
-        max_conns: Most requests in flight by backend; backends without a limit are absent.
+        max_conns: Slots by backend: how many requests it runs at once; the next one had better go
+            elsewhere. Backends without a limit are absent.
+        admitted: Most requests in flight by backend that it serves within the latency objective;
+            beyond them all, a request is better turned away. Absent where it is not known.
     """
 
     weights: Mapping[str, float]
     details: Mapping[str, str] = field(default_factory=dict)
     max_conns: Mapping[str, int] = field(default_factory=dict)
+    admitted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shares(self) -> dict[str, float]:

@@ -51,6 +51,8 @@ class PoolReason(StrEnum):
     """Backends came or went, or a name has another address."""
     EJECTION = "ejection"
     """A backend was taken out or put back."""
+    LIMITS = "limits"
+    """A backend has a limit on its requests in flight that had none."""
     WEIGHTS = "weights"
     """Weights differ by more than the dead-band."""
     DRIFT = "drift"

@@ -8,7 +8,8 @@ variable `$lb_generation`.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from controller.core.address import is_pool_name, split_address
 from controller.core.model import Server
@@ -28,6 +29,17 @@ ZONE_KIB_STEP = 128
 ZONE_KIB_MIN = 256
 
 
+class WhenFull(StrEnum):
+    """What becomes of a request that finds every server with a `max_conns` full."""
+
+    SPILL = "spill"
+    """It goes to one of them all the same: they stand in the upstream again, as backups."""
+    SHED = "shed"
+    """Nginx turns it away at once."""
+    IGNORE = "ignore"
+    """Nothing is ever full: no `max_conns` is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamOptions:
     """What stands in an upstream beside its servers.
@@ -38,12 +50,14 @@ class UpstreamOptions:
         keepalive: Idle connections kept per worker.
         zone_kib: Least size of the shared memory zone; None sizes it by the number of servers,
             and so does a pool that outgrows it.
+        when_full: What the `max_conns` of its servers mean.
     """
 
     max_fails: int = 2
     fail_timeout_s: int = 30
     keepalive: int = 64
     zone_kib: int | None = None
+    when_full: WhenFull = WhenFull.SPILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class Rendered:
 
 
 def zone_kib(servers: int) -> int:
-    """Size in KiB of a zone that surely holds this many servers."""
+    """Size in KiB of a zone that surely holds this many server lines."""
     need = ZONE_KIB_BASE + ZONE_KIB_PER_SERVER * servers
     return max(ZONE_KIB_MIN, -(-need // ZONE_KIB_STEP) * ZONE_KIB_STEP)
 
@@ -102,34 +116,46 @@ def _upstream(upstream: Upstream, endpoints: Mapping[str, str]) -> str:
     if all(server.down for server in servers):
         raise ValueError(f"pool {upstream.name!r}: no live server")
     options = upstream.options
+    backups = _backups(servers, options)
     # A discovered pool can outgrow the zone it was given; refusing it would stop every pool.
-    size_kib = max(options.zone_kib or 0, zone_kib(len(servers)))
+    size_kib = max(options.zone_kib or 0, zone_kib(len(servers) + len(backups)))
     lines = [
         f"upstream {upstream.name} {{",
         f"    zone {upstream.name} {size_kib}k;",
         "    least_conn;",
-        *(_server(server, options, endpoints.get(server.address)) for server in servers),
+        *(_server(server, options, endpoints) for server in servers),
+        *(_server(server, options, endpoints, backup=True) for server in backups),
         f"    keepalive {options.keepalive};",
         "}\n",
     ]
     return "\n".join(lines)
 
 
-def _server(server: Server, options: UpstreamOptions, endpoint: str | None) -> str:
+def _backups(servers: Sequence[Server], options: UpstreamOptions) -> list[Server]:
+    """The servers that take what is beyond the limits; none where nothing is limited."""
+    live = [server for server in servers if not server.down]
+    spill = options.when_full is WhenFull.SPILL and any(server.max_conns for server in live)
+    return [replace(server, max_conns=None) for server in live] if spill else []
+
+
+def _server(
+    server: Server, options: UpstreamOptions, endpoints: Mapping[str, str], *, backup: bool = False
+) -> str:
     split_address(server.address)
     if not 1 <= server.weight <= 100:  # noqa: PLR2004 - the bound of the file's grammar, stated in Server
         raise ValueError(f"{server.address}: weight {server.weight}, expected 1..100")
     if server.max_conns is not None and server.max_conns < 1:
         raise ValueError(f"{server.address}: max_conns {server.max_conns}, expected at least 1")
-    name = ""
-    if endpoint is not None and endpoint != server.address:
+    endpoint, name = endpoints.get(server.address, server.address), ""
+    if endpoint != server.address:
         split_address(endpoint)
         name = f" # {server.address}"
-    limit = f" max_conns={server.max_conns}" if server.max_conns is not None else ""
-    down = " down" if server.down else ""
+    limited = server.max_conns is not None and options.when_full is not WhenFull.IGNORE
+    limit = f" max_conns={server.max_conns}" if limited else ""
+    role = " backup" if backup else " down" if server.down else ""
     return (
-        f"    server {endpoint or server.address} weight={server.weight}{limit}"
-        f" max_fails={options.max_fails} fail_timeout={options.fail_timeout_s}s{down};{name}"
+        f"    server {endpoint} weight={server.weight}{limit}"
+        f" max_fails={options.max_fails} fail_timeout={options.fail_timeout_s}s{role};{name}"
     )
 
 
@@ -137,7 +163,7 @@ _GENERATION_LINE = re.compile(r'    default "([0-9a-f]{16})";\Z')
 _UPSTREAM_LINE = re.compile(r"upstream (\S+) \{\Z")
 _SERVER_LINE = re.compile(
     r"    server (\S+) weight=(\d{1,3})(?: max_conns=(\d{1,18}))?"
-    r" max_fails=\d+ fail_timeout=\d+s( down)?;(?: # (\S+))?\Z"
+    r" max_fails=\d+ fail_timeout=\d+s( down| backup)?;(?: # (\S+))?\Z"
 )
 
 
@@ -162,11 +188,13 @@ def parse(text: str) -> Adopted | None:
         elif found := _UPSTREAM_LINE.match(line):
             servers = pools.setdefault(found[1], [])
         elif found := _SERVER_LINE.match(line):
-            endpoint, weight, limit, down, name = found.groups()
+            endpoint, weight, limit, role, name = found.groups()
+            if role == " backup":  # the same server again
+                continue
             max_conns = int(limit) if limit else None
             if name:
                 endpoints[name] = endpoint
-            servers.append(Server(name or endpoint, int(weight), bool(down), max_conns))
+            servers.append(Server(name or endpoint, int(weight), bool(role), max_conns))
     body = text.partition("}\n\n")[2]
     if generation != hashlib.sha256(body.encode()).hexdigest()[:GENERATION_LENGTH]:
         return None

@@ -41,6 +41,7 @@ class PoolSpec:
         options: What stands in the upstream beside its servers.
         health: When backends are ejected.
         min_coverage: Share of backends with usable signals below which the pool counts as unseen.
+        replicas: Number of Nginx instances in front of it, each with a controller of its own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class PoolSpec:
     options: UpstreamOptions = field(default_factory=UpstreamOptions)
     health: HealthSettings = field(default_factory=HealthSettings)
     min_coverage: float = 0.5
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from controller.core.model import NginxView, Server
+from controller.core.policy import WEIGHT_MAX
 from controller.core.reasons import PoolReason
 from controller.core.settings import Limits
 
@@ -12,11 +13,18 @@ FAST_LANE = frozenset(
         PoolReason.FIRST,
         PoolReason.MEMBERS,
         PoolReason.EJECTION,
+        PoolReason.LIMITS,
         PoolReason.DRIFT,
         PoolReason.OPTIONS,
     }
 )
 """Changes that do not wait for the interval between weight changes."""
+
+# Among small whole numbers the next one is far away: 2 is half as much again as 1. So both sides of
+# a comparison are raised by what is not worth a reload at any size: a hundredth of the heaviest
+# weight, two requests.
+WEIGHT_STEP = 1
+LIMIT_STEP = 2
 
 # A change of a pool of a thousand must still fit into one line of a log.
 MOST_NAMED = 10
@@ -41,6 +49,10 @@ def difference(
     if flipped:
         told = [f"{address} {'out' if now[address].down else 'back'}" for address in flipped]
         return PoolReason.EJECTION, ", ".join(_first(told))
+    limited = sorted(a for a in now if now[a].max_conns and not before[a].max_conns)
+    if limited:
+        # Learned while requests queue, mostly after a change of weights, so it is not put off.
+        return PoolReason.LIMITS, ", ".join(_first([f"{a} {now[a].max_conns}" for a in limited]))
     return _weights(now, before, limits)
 
 
@@ -68,8 +80,11 @@ def _weights(
         was = before[address]
         change = max(
             # Whole numbers up to the one division, so that the edge of the dead-band is exact.
-            _factor(server.weight * top_before, was.weight * top_now),
-            _factor(server.max_conns, was.max_conns),
+            _factor(
+                (int(WEIGHT_MAX) * server.weight + WEIGHT_STEP * top_now) * top_before,
+                (int(WEIGHT_MAX) * was.weight + WEIGHT_STEP * top_before) * top_now,
+            ),
+            _factor_of_limits(server.max_conns, was.max_conns),
         )
         if change > worst:
             worst, worst_address = change, address
@@ -79,11 +94,16 @@ def _weights(
     return PoolReason.WITHIN_DEADBAND, text
 
 
-def _factor(now: int | None, before: int | None) -> float:
-    """How many times more or less; infinite between a number and no limit."""
+def _factor(now: int, before: int) -> float:
+    """How many times more or less."""
+    return max(now, before) / min(now, before)
+
+
+def _factor_of_limits(now: int | None, before: int | None) -> float:
+    """The same of max_conns; infinite between a number and no limit."""
     if now is None or before is None:
         return 1.0 if now is before else math.inf
-    return max(now, before) / min(now, before)
+    return _factor(now + LIMIT_STEP, before + LIMIT_STEP)
 
 
 def retry_after_s(failures: int, limits: Limits) -> float:

@@ -10,6 +10,7 @@ from controller.core.memory import HealthMemory, PoolMemory
 from controller.core.model import Server, Signal
 from controller.core.policy import WEIGHT_MAX, Targets
 from controller.core.reasons import BackendReason
+from controller.core.render import WhenFull
 from controller.core.settings import Limits, PoolSpec
 
 Why = tuple[BackendReason, str]
@@ -75,14 +76,15 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
     lines: dict[str, Server] = {}
     reasons: dict[str, Why] = {}
     remembered, verdict = case.memory.weights, case.verdict
-    limits = {server.address: server.max_conns for server in case.applied or ()}
+    limits = _limits(case, targets)
+    known = {server.address: server.max_conns for server in case.applied or ()}
     newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
     for member in case.members:
-        weight, limit = targets.weights.get(member), targets.max_conns.get(member)
+        weight, limit = targets.weights.get(member), limits.get(member)
         if weight is not None:
             reasons[member] = (BackendReason.POLICY, targets.details.get(member, ""))
         elif member in remembered:
-            weight, limit = remembered[member], limits.get(member)
+            weight, limit = remembered[member], known.get(member)
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer
@@ -90,6 +92,23 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
         lines[member] = Server(member, _whole(weight), max_conns=limit)
     _enter_low(case, lines, reasons)
     return lines, reasons
+
+
+def _limits(case: PoolCase, targets: Targets) -> dict[str, int]:
+    """The `max_conns` of one Nginx, which counts only what it sends itself.
+
+    Rounded up, and at least 1: where there are more Nginx than slots, together they let too many
+    in rather than none.
+    """
+    wanted: Mapping[str, int] = {}
+    match case.spec.options.when_full:
+        case WhenFull.SHED:
+            # Less than all slots where those would not keep the latency objective.
+            wanted = {**targets.max_conns, **targets.admitted}
+        case WhenFull.SPILL if len(case.members) > 1:
+            # A server alone has nowhere to spill to, and Nginx never gives up an upstream of one.
+            wanted = targets.max_conns
+    return {member: max(1, -(-slots // case.spec.replicas)) for member, slots in wanted.items()}
 
 
 def _enter_low(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why]) -> None:

@@ -18,6 +18,8 @@
 #   LB_RETRY="error timeout http_500 http_502 http_503 http_504"
 #   LB_RETRY_POST=on                 POST requests too, as long as no byte of an answer was sent
 #   LB_RETRY_TRIES=3  LB_RETRY_TIMEOUT=30s      the first try counts
+#   LB_RETRY_AFTER=1                 seconds until who found no free server may come again; half of
+#                                    them are told one more
 #   LB_BODY_MAX=100m  LB_BODY_BUFFER=8m
 #   LB_KEEPALIVE=75s                 idle connections of clients
 #   LB_KEEPALIVE_MIN=5s              idle connections outlive a reload that long (Nginx >= 1.27.4)
@@ -39,7 +41,7 @@ fail() {
 : "${LB_WORKERS:=auto}" "${LB_WORKER_CONNECTIONS:=4096}" "${LB_WORKER_FILES:=16384}"
 : "${LB_CONNECT_TIMEOUT:=5s}" "${LB_READ_TIMEOUT:=600s}" "${LB_SEND_TIMEOUT:=600s}"
 : "${LB_RETRY:=error timeout http_500 http_502 http_503 http_504}" "${LB_RETRY_POST:=on}"
-: "${LB_RETRY_TRIES:=3}" "${LB_RETRY_TIMEOUT:=30s}"
+: "${LB_RETRY_TRIES:=3}" "${LB_RETRY_TIMEOUT:=30s}" "${LB_RETRY_AFTER:=1}"
 : "${LB_BODY_MAX:=100m}" "${LB_BODY_BUFFER:=8m}"
 : "${LB_KEEPALIVE:=75s}" "${LB_KEEPALIVE_MIN:=5s}"
 : "${LB_NGINX:=nginx}" "${LB_NGINX_VERSION:=}"
@@ -82,7 +84,7 @@ value=
 for name in LB_LISTEN LB_STATUS_LISTEN LB_STATUS_ALLOW LB_UPSTREAM_FILE LB_POOL LB_LOCATIONS \
     LB_RUN_DIR LB_PID LB_LOG_DIR LB_LOG_LEVEL LB_USER LB_WORKERS LB_WORKER_CONNECTIONS \
     LB_WORKER_FILES LB_CONNECT_TIMEOUT LB_READ_TIMEOUT LB_SEND_TIMEOUT LB_RETRY LB_RETRY_TRIES \
-    LB_RETRY_TIMEOUT LB_BODY_MAX LB_BODY_BUFFER LB_KEEPALIVE LB_KEEPALIVE_MIN; do
+    LB_RETRY_TIMEOUT LB_RETRY_AFTER LB_BODY_MAX LB_BODY_BUFFER LB_KEEPALIVE LB_KEEPALIVE_MIN; do
     eval "value=\$$name"
     case $value in
     # A directive of its own does not fit into a value.
@@ -90,6 +92,11 @@ for name in LB_LISTEN LB_STATUS_LISTEN LB_STATUS_ALLOW LB_UPSTREAM_FILE LB_POOL 
     esac
     substitute "$name" "$value"
 done
+
+case $LB_RETRY_AFTER in
+*[!0-9]* | 0?*) fail "LB_RETRY_AFTER=$LB_RETRY_AFTER: expected whole seconds" ;;
+esac
+substitute RETRY_AFTER_LATER "$((LB_RETRY_AFTER + 1))"
 
 substitute LINE_USER "${LB_USER:+user $LB_USER;}"
 

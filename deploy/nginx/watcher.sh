@@ -47,7 +47,7 @@ staging=$shared/live/.staging
 # accept a server block or a log that overwrites a file just as well.
 pool='[A-Za-z_][A-Za-z0-9_.-]{0,62}'
 address='([A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}'
-limits='( max_conns=[0-9]{1,9})? max_fails=[0-9]{1,9} fail_timeout=[0-9]{1,9}s( down)?'
+fails='max_fails=[0-9]{1,9} fail_timeout=[0-9]{1,9}s'
 # shellcheck disable=SC2016 # a variable of Nginx
 grammar='^$
 ^# Written by vllm-nginx-lb\. Do not edit: the next change overwrites it\.$
@@ -57,7 +57,8 @@ grammar='^$
 ^upstream '$pool' \{$
 ^    zone '$pool' [0-9]{1,9}k;$
 ^    least_conn;$
-^    server '$address' weight=[0-9]{1,3}'$limits';( # '$address')?$
+^    server '$address' weight=[0-9]{1,3}( max_conns=[0-9]{1,9})? '$fails'( down)?;( # '$address')?$
+^    server '$address' weight=[0-9]{1,3} '$fails' backup;( # '$address')?$
 ^    keepalive [0-9]{1,9};$'
 
 log() {
@@ -221,6 +222,16 @@ respond() {
     log "request $nonce, generation $generation: $1${2:+: $2}"
 }
 
+# strange_backup: prints the number of the first backup line of the private copy that is no live
+# server of its upstream again, at the same weight.
+strange_backup() {
+    tail -n +2 "$private" | awk '
+        $1 == "upstream" { pool = $2 }
+        $1 != "server" || / down;/ { next }
+        / backup;/ { if (live[pool, $2, $3]-- < 1) { print NR; exit } next }
+        { live[pool, $2, $3]++ }'
+}
+
 # fault: prints what the private copy has that no request of the controller has; nothing if sound.
 fault() {
     size=$(wc -c <"$private")
@@ -233,6 +244,8 @@ fault() {
     elif line=$(tail -n +2 "$private" | grep -n -v -E -m 1 -e "$grammar"); then
         # Only its number: what stands there is not to be trusted in a log either.
         printf 'line %s is not one that the controller writes\n' "${line%%:*}"
+    elif line=$(strange_backup) && [ -n "$line" ]; then
+        printf 'line %s is a backup of no live server of its upstream\n' "$line"
     elif ! grep -q -F -x -e "    default \"$generation\";" "$private"; then
         printf 'the text is not of generation %s\n' "$generation"
     fi

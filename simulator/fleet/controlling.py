@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.core.decide import Action, Decision, Situation, decide
-from controller.core.model import NginxView
+from controller.core.memory import Applied
+from controller.core.model import NginxView, Server
 from controller.core.outcome import confirmed
+from controller.core.render import Upstream, render
 from simulator.fleet.layout import EPOCHS
 from simulator.fleet.prometheus import observe
 from simulator.fleet.worlds import Line
@@ -16,12 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from controller.core.memory import Memory
-    from controller.core.model import Server
     from simulator.fleet.layout import World
     from simulator.fleet.routers import Controlled
-
-# What Nginx says it serves before the first file of the controller.
-_SEED_GENERATION = "0" * 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +36,26 @@ class Controller:
 
     def __init__(self, router: Controlled, addresses: Sequence[str], replica: int) -> None:
         self._router = router
+        # The shipped tick gives each Nginx its part of a server's slots.
+        self._spec = replace(router.spec, replicas=router.nginx.replicas)
         self._addresses = tuple(addresses)
         self._replica = replica
         self.memory: Memory = router.memory
         self.ticks: list[Tick] = []
 
-    def initial_lines(self, known: Sequence[bool]) -> list[Line | None]:
-        """The upstream that Nginx serves at the start: the remembered one, or equal weights."""
+    def start(self, known: Sequence[bool]) -> list[Line | None]:
+        """Adopt what Nginx serves at the start: what was remembered, or equal weights."""
+        name, backends = self._spec.name, self._spec.backends
+        if self.memory.applied is None or name not in self.memory.applied.pools:
+            servers = tuple(
+                Server(address)
+                for address, here in zip(self._addresses, known, strict=True)
+                if (here if backends is None else address in backends)
+            )
+            generation = render([Upstream(name, servers, self._spec.options)]).generation
+            self.memory = replace(self.memory, applied=Applied(generation, None, {name: servers}))
         applied = self.memory.applied
-        if applied is not None and self._router.spec.name in applied.pools:
-            return lines_of(applied.pools[self._router.spec.name], self._addresses)
-        backends = self._router.spec.backends
-        return [
-            Line() if (here if backends is None else address in backends) else None
-            for address, here in zip(self._addresses, known, strict=True)
-        ]
+        return lines_of(applied.pools[name] if applied else (), self._addresses)
 
     def tick(self, world: World) -> list[Line | None] | None:
         """Decide; return the upstream that is to be pushed, None when nothing is."""
@@ -66,7 +69,7 @@ class Controller:
             epoch_s=router.epoch_s,
         )
         situation = Situation(
-            (router.spec,), router.limits, snapshot, self.memory, self._view(world), {}
+            (self._spec,), router.limits, snapshot, self.memory, self._view(world), {}
         )
         decision, self.memory = decide(situation)
         self.ticks.append(Tick(now_s, self._replica, decision))
@@ -86,7 +89,7 @@ class Controller:
             if epoch != world.reloads[self._replica] % EPOCHS:
                 lingering += min(workers, int(streams[epoch]))
         applied = self.memory.applied
-        generation = applied.generation if applied is not None else _SEED_GENERATION
+        generation = applied.generation if applied is not None else None
         return NginxView(generation, lingering, workers)
 
 

@@ -29,6 +29,7 @@ _GAUGES: Final = {
 _RATES: Final = {
     Signal.PREEMPTION_RATE: layout.PREEMPTIONS,
     Signal.PROMPT_RATE: layout.PROMPT_TOKENS,
+    Signal.PREFILL_RATE: layout.PROMPT_TOKENS,
     Signal.GENERATION_RATE: layout.GENERATION_TOKENS,
     Signal.ITL_SECONDS_RATE: layout.ITL_SECONDS,
     Signal.ITL_COUNT_RATE: layout.ITL_COUNT,

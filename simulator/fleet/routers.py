@@ -26,7 +26,7 @@ class NginxSetup:
         tries: proxy_next_upstream_tries, 0 for no limit.
         retry_500: whether proxy_next_upstream names http_500 and non_idempotent.
         spill: whether servers with max_conns stand in the upstream again as backups. Without
-            it, requests beyond them are shed.
+            it, requests beyond them are shed. A controlled pool brings its own `when_full`.
     """
 
     replicas: int = 1

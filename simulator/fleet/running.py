@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Final
 
+from controller.core.render import WhenFull
 from simulator.fleet import layout
 from simulator.fleet.advancing import advance
 from simulator.fleet.controlling import Controller
@@ -194,7 +195,7 @@ class _Course:
         for replica in range(replicas):
             controller = Controller(router, self._pool.addresses, replica)
             self._controllers.append(controller)
-            self._serve(replica, controller.initial_lines(known))
+            self._serve(replica, controller.start(known))
             first_s = router.interval_s if router.first_tick_s is None else router.first_tick_s
             self._every(
                 first_s + replica * router.interval_s / replicas,
@@ -216,8 +217,12 @@ class _Course:
         self._changes.append(Change(at_s, replica, tuple(lines), reason))
 
     def _serve(self, replica: int, lines: Sequence[Line | None]) -> None:
-        nginx: NginxSetup = self._router.nginx  # type: ignore[union-attr]  # only Nginx has lines
-        write_lines(self.world, replica, lines, backups=nginx.spill)
+        if isinstance(self._router, Controlled):
+            spill = self._router.spec.options.when_full is WhenFull.SPILL
+        else:
+            nginx: NginxSetup = self._router.nginx  # type: ignore[union-attr]  # only Nginx has lines
+            spill = nginx.spill
+        write_lines(self.world, replica, lines, backups=spill)
         forget(self.world, replica)
 
 

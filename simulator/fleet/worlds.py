@@ -158,14 +158,15 @@ def write_lines(world: World, replica: int, lines: Sequence[Line | None], *, bac
         world: the world.
         replica: which Nginx.
         lines: one per server, None for a server that is not in the upstream.
-        backups: whether servers with a limit stand there again, as backups without one.
+        backups: whether the live servers stand there again, as backups without a limit, once one
+            of them has a limit.
     """
     tables, servers = int(world.clock[0]["tables"]), len(lines)
-    spill = backups and any(line is not None and line.max_conns for line in lines)
+    spill = backups and any(line and line.max_conns and not line.down for line in lines)
     for peers in world.peers[replica * tables : (replica + 1) * tables]:
         for server, line in enumerate(lines):
             for peer, limited in ((peers[server], True), (peers[servers + server], False)):
-                peer["present"] = line is not None and (limited or spill)
+                peer["present"] = line is not None and (limited or (spill and not line.down))
                 if line is not None:
                     peer["weight"] = line.weight
                     peer["down"] = line.down

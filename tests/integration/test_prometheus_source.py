@@ -72,6 +72,7 @@ def test_vllm_rates(server: RunningPrometheus) -> None:
     found = observe_one(server, pool("growing")).observations["growing:8000"].signals
     expected = {
         Signal.PROMPT_RATE: 100,
+        Signal.PREFILL_RATE: 100,
         Signal.GENERATION_RATE: 200,
         Signal.PREEMPTION_RATE: 1,
         Signal.ITL_SECONDS_RATE: 4,
@@ -134,6 +135,7 @@ def test_sglang_ranks_and_priorities(server: RunningPrometheus) -> None:
         Signal.PREEMPTION_RATE: 2,
         Signal.GENERATION_RATE: 200,
         Signal.PROMPT_RATE: 80,
+        Signal.PREFILL_RATE: 60,
         Signal.ITL_SECONDS_RATE: 4,
         Signal.ITL_COUNT_RATE: 160,
         Signal.FINISHED_RATE: 4,

@@ -25,6 +25,13 @@ _VLLM: Mapping[str, Recipe] = {
     Signal.PREEMPTIONS_TOTAL: Recipe(any_of=(Series("vllm:num_preemptions_total"),)),
     Signal.PREEMPTION_RATE: Recipe(any_of=(Series("vllm:num_preemptions_total"),), rate=True),
     Signal.PROMPT_RATE: Recipe(any_of=(Series("vllm:prompt_tokens_total"),), rate=True),
+    Signal.PREFILL_RATE: Recipe(
+        any_of=(
+            Series("vllm:prompt_tokens_by_source_total", 'source="local_compute"'),
+            Series("vllm:prompt_tokens_total"),
+        ),
+        rate=True,
+    ),
     Signal.GENERATION_RATE: Recipe(any_of=(Series("vllm:generation_tokens_total"),), rate=True),
     Signal.ITL_SECONDS_RATE: Recipe(
         any_of=(
@@ -77,6 +84,9 @@ _SGLANG_PREFILLED = Series(
     'mode=~"prefill_compute|prefill_cache"',
     distinct_by=(*_RANK, "mode"),
 )
+_SGLANG_COMPUTED = Series(
+    "sglang:realtime_tokens_total", 'mode="prefill_compute"', distinct_by=_RANK
+)
 _SGLANG_STEPPED = Series("sglang:realtime_tokens_total", distinct_by=(*_RANK, "mode"))
 _SGLANG_HTTP = Series("sglang:http_responses_total", has_model=False)
 _SGLANG_5XX = Series(
@@ -100,6 +110,9 @@ _SGLANG: Mapping[str, Recipe] = {
     # for as long as the requests last; the scheduler's move with each step but are newer.
     Signal.PROMPT_RATE: Recipe(
         any_of=(_SGLANG_PREFILLED, Series("sglang:prompt_tokens_total")), rate=True
+    ),
+    Signal.PREFILL_RATE: Recipe(
+        any_of=(_SGLANG_COMPUTED, Series("sglang:prompt_tokens_total")), rate=True
     ),
     Signal.GENERATION_RATE: Recipe(
         any_of=(_SGLANG_DECODED, Series("sglang:generation_tokens_total")), rate=True

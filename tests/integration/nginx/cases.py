@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -112,14 +112,17 @@ class _Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def backend(
-    status: int = 200, body: str = "ok", stream: threading.Event | None = None
+    status: int = 200,
+    body: str = "ok",
+    stream: threading.Event | Mapping[str, threading.Event] | None = None,
 ) -> Iterator[Backend]:
     """A backend that answers everything alike.
 
     Args:
         status: HTTP status of each answer.
         body: Its body.
-        stream: When given, an answer is not complete before the event is set.
+        stream: When given, an answer is not complete before the event is set; it may be one event
+            per path.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -136,7 +139,8 @@ def backend(
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(b"data: first\n\n")
-            stream.wait(30)
+            end = stream if isinstance(stream, threading.Event) else stream[self.path]
+            end.wait(30)
             self.wfile.write(b"data: last\n\n")
             self.close_connection = True
 

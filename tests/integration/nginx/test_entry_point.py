@@ -192,11 +192,14 @@ def test_what_a_backend_is_told(tmp_path: Path) -> None:
     assert not [line for line in asked if line.lower().startswith("connection:")]
 
 
-def test_examples_of_the_page() -> None:
-    """Every Nginx example of docs/nginx.md is one that Nginx accepts."""
-    page = (DEPLOY.parents[1] / "docs" / "nginx.md").read_text()
-    examples = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
-    assert len(examples) >= 2
+def test_examples_of_the_pages() -> None:
+    """Every Nginx example of the pages on Nginx is one that Nginx accepts."""
+    docs = DEPLOY.parents[1] / "docs"
+    pages = [(docs / name).read_text() for name in ("nginx.md", "slots.md")]
+    examples = [
+        each for page in pages for each in re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    ]
+    assert len(examples) >= 3
     pools = "upstream llm { server 127.0.0.1:9; } upstream qwen { server 127.0.0.1:9; }"
     for example in examples:
         with tempfile.TemporaryDirectory() as name:

@@ -14,7 +14,14 @@ import pytest
 from controller.adapters.nginx import Endpoint, SharedSettings, SharedVolumeNginx
 from controller.core.errors import ActuationError, ActuationFault
 from controller.core.model import Server
-from controller.core.render import Rendered, Upstream, UpstreamOptions, parse, render
+from controller.core.render import (
+    Rendered,
+    Upstream,
+    UpstreamOptions,
+    WhenFull,
+    parse,
+    render,
+)
 from lab.nginx import DEPLOY, RunningNginx, nginx, render_conf, watcher
 from lab.processes import Child, await_true, child, free_port
 from tests.integration.nginx.cases import file_of, file_with, shared_settings
@@ -22,6 +29,10 @@ from tests.integration.nginx.cases import file_of, file_with, shared_settings
 pytestmark = pytest.mark.integration
 
 BODY = file_of(3).text.partition("}\n\n")[2]
+TWO = [Server("127.0.0.1:9", max_conns=4), Server("127.0.0.2:9", max_conns=4)]
+SPILLING = render([Upstream("llm", TWO)]).text.partition("}\n\n")[2]
+BACKUP = "    server 127.0.0.2:9 weight=100 max_fails=2 fail_timeout=30s backup;\n"
+ITS_SERVER = "    server 127.0.0.2:9 weight=100 max_conns=4 max_fails=2 fail_timeout=30s;\n"
 INJECTIONS = {
     "a server block": BODY + "server { listen 8088; }\n",
     "a directive after a brace": BODY.replace("}\n", "} access_log /etc/passwd;\n"),
@@ -35,6 +46,22 @@ INJECTIONS = {
     "no ASCII": BODY.replace("127.0.0.1:9 ", "bäckend:9 "),
     "a comment": BODY + "# of my own\n",
     "half a line": BODY + "}",
+    "a backup with a limit": SPILLING.replace(
+        BACKUP, BACKUP.replace(" max_fails", " max_conns=4 max_fails")
+    ),
+    "a backup that is down": SPILLING.replace(" backup;\n", " backup down;\n"),
+    "a backup of nobody": SPILLING.replace(BACKUP, BACKUP.replace("127.0.0.2", "127.0.0.3")),
+    "a backup of another weight": SPILLING.replace(BACKUP, BACKUP.replace("=100", "=99")),
+    "two backups of one server": SPILLING.replace(BACKUP, 2 * BACKUP),
+    "a backup before its server": SPILLING.replace(ITS_SERVER, "").replace(
+        BACKUP, BACKUP + ITS_SERVER
+    ),
+    "a backup of a server that is down": SPILLING.replace(
+        ITS_SERVER, ITS_SERVER.replace(";", " down;")
+    ),
+    "a backup of a server of another pool": SPILLING.replace(
+        BACKUP, f"}}\nupstream other {{\n{BACKUP}"
+    ),
     "too much": BODY.replace("    least_conn;\n", "    least_conn;\n" * 500_000),
 }
 
@@ -109,16 +136,19 @@ def test_everything_that_the_renderer_writes_passes(
     names = {server.address: "127.0.0.1:8000" for server in servers if "example" in server.address}
     names["gpu-1.example_net.internal:8000"] = "[::1]:8000"
     options = UpstreamOptions(max_fails=0, fail_timeout_s=10000, keepalive=1024, zone_kib=4096)
-    wanted = render([Upstream("llm", servers, options), Upstream("Qwen-2.5_b", [])], names)
-    submit(running, wanted)
-    assert running.upstream_file.read_text() == wanted.text
+    pools = [Upstream("llm", servers, options), Upstream("Qwen-2.5_b", [])]
+    for when_full in WhenFull:
+        other = Upstream("other", servers, replace(options, when_full=when_full))
+        wanted = render([*pools, other], names)
+        submit(running, wanted)
+        assert running.upstream_file.read_text() == wanted.text
 
 
 def test_ten_thousand_servers(watched: tuple[RunningNginx, Child]) -> None:
-    """The largest pool in the promise of the project fits through the watcher."""
+    """The largest pool in the promise of the project fits through the watcher, backups and all."""
     running, _ = watched
-    servers = [Server(f"10.{n // 62500}.{n // 250 % 250}.{n % 250}:8000") for n in range(10_000)]
-    wanted = render([Upstream("llm", servers)])
+    addresses = [f"10.{n // 62500}.{n // 250 % 250}.{n % 250}:8000" for n in range(10_000)]
+    wanted = render([Upstream("llm", [Server(address, max_conns=256) for address in addresses])])
     SharedVolumeNginx(shared_settings(running)).apply(wanted.generation, wanted.text)
     assert running.generation() == wanted.generation
 

@@ -6,11 +6,11 @@ import pytest
 
 from controller.app.config import LocalNginxConfig, SharedVolumeNginxConfig
 from controller.app.load import load
-from controller.app.wiring import limits_of, spec_of
+from controller.app.wiring import build, limits_of, spec_of
 from controller.core.errors import ConfigError
-from controller.core.render import UpstreamOptions
+from controller.core.render import UpstreamOptions, WhenFull
 from controller.core.settings import HealthSettings, Limits
-from controller.policy.equal import Equal
+from controller.policy.capacity import Capacity
 from controller.policy.ladder import Ladder
 
 from .files import MINIMAL, faults, read, with_pool, with_section
@@ -26,7 +26,7 @@ def test_a_minimal_file_has_all_defaults() -> None:
     spec = spec_of(pool)
     assert spec.backends == ["10.0.0.1:8000", "10.0.0.2:8000"]
     assert (spec.policy, spec.options, spec.health) == (
-        Equal(),
+        Capacity(),
         UpstreamOptions(),
         HealthSettings(),
     )
@@ -206,9 +206,9 @@ POOL_FAULTS = [
     ("signals: {KV: up}", "9: pools[0].signals.KV"),
     ("signals: {kv: 5}", "9: pools[0].signals.kv: expected a valid string, got 5"),
     ("signals: [up]", "9: pools[0].signals: expected a mapping of keys to values"),
-    ("policy: ladder", "9: pools[0].policy: expected a mapping with a name, one of equal, ladder"),
-    ("policy: {name: best}", "9: pools[0].policy: expected a mapping with a name, one of equal"),
-    ("policy: {name: [x]}", "9: pools[0].policy: expected a mapping with a name, one of equal"),
+    ("policy: ladder", "9: pools[0].policy: expected a mapping with a name, one of capacity, equ"),
+    ("policy: {name: best}", "9: pools[0].policy: expected a mapping with a name, one of capac"),
+    ("policy: {name: [x]}", "9: pools[0].policy: expected a mapping with a name, one of capac"),
     ("policy: {name: equal, x: 1}", "9: pools[0].policy: x: is not a known parameter of equal"),
     (
         "policy: {name: ladder, busy_running: true}",
@@ -245,6 +245,11 @@ POOL_FAULTS = [
     ),
     ("upstream: {zone_size_kib: 2097152}", "9: pools[0].upstream.zone_size_kib: expected less"),
     ("upstream: {keepalive: 0}", "9: pools[0].upstream.keepalive: expected greater than or equal"),
+    (
+        "when_full: queue",
+        "9: pools[0].when_full: expected 'spill', 'shed' or 'ignore', got 'queue'",
+    ),
+    ("when_full: no", "9: pools[0].when_full: expected 'spill', 'shed' or 'ignore', got False"),
     ("model_name: ''", "9: pools[0].model_name: expected a text of at least 1 character, got ''"),
     ("1: 2", "4: pools[0][1]: is not a known key"),
 ]
@@ -269,6 +274,9 @@ SECTION_FAULTS = [
         "control: {fast_interval: 61s}",
         "11: control: fast_interval: expected at most min_interval",
     ),
+    ("  replicas: 0", "11: nginx.replicas: expected greater than or equal to 1, got 0"),
+    ("  replicas: 1001", "11: nginx.replicas: expected less than or equal to 1000, got 1001"),
+    ("  replicas: 1.5", "11: nginx.replicas: expected a valid integer, got 1.5"),
     ("telemetry: {listen: ':9808'}", "11: telemetry.listen: ':9808': expected host:port, such as"),
     (
         "telemetry: {listen: 9808}",
@@ -501,6 +509,24 @@ def test_the_parameters_of_a_policy_are_read() -> None:
     more = "policy: {name: ladder, thresholds: [0.9, 0.5], weights: [5, 50, 100], busy_running: 4}"
     (pool,) = read(with_pool(more)).pools
     assert pool.policy == Ladder((0.9, 0.5), (5, 50, 100), 4)
+
+
+@pytest.mark.parametrize("when_full", WhenFull)
+def test_what_full_backends_mean_is_known_to_the_core(when_full: WhenFull) -> None:
+    """Each use of slots has a word in the file."""
+    (pool,) = read(with_pool(f"when_full: {when_full}")).pools
+    assert spec_of(pool).options == UpstreamOptions(when_full=when_full)
+
+
+@pytest.mark.parametrize("mode", ["local", "shared_volume"])
+def test_the_number_of_nginx_is_known_to_every_pool(mode: str) -> None:
+    """The slots of a backend are divided by it, whichever way Nginx is told."""
+    way = f"mode: {mode}\n  replicas: 3\n"
+    if mode == "shared_volume":
+        way += "  directory: /shared\n  confirm_url: http://nginx:8081/lb/generation\n"
+    parts = build(read(MINIMAL.replace("mode: local\n", way)))
+    parts.close()
+    assert [spec.replicas for spec in parts.wiring.specs] == [3]
 
 
 def test_a_drained_backend_is_known_to_the_core() -> None:

@@ -10,8 +10,9 @@ from controller.core.memory import Memory
 from controller.core.model import NginxView, PoolSnapshot, Snapshot
 from controller.core.outcome import adopted, failed
 from controller.core.reasons import BackendReason, PoolReason
-from controller.core.render import UpstreamOptions, parse
+from controller.core.render import UpstreamOptions, WhenFull, parse
 from controller.core.settings import HealthSettings, Limits
+from controller.core.stabilise import CHANGES
 
 from .worlds import (
     FOUR,
@@ -76,7 +77,7 @@ def test_a_change_within_the_dead_band_is_held() -> None:
     world = settled()
     decision = world.tick(shot(START_S, dict.fromkeys(FOUR, seen()) | {A: seen(70)}))
     assert (decision.action, decision.reason) == (Action.HOLD, PoolReason.WITHIN_DEADBAND)
-    assert decision.detail == f"largest change x1.43 ({A})"
+    assert decision.detail == f"largest change x1.42 ({A})"
     assert decision.rendered.generation == world.served
     assert weights(decision)[A] == 70
 
@@ -248,6 +249,45 @@ def test_changed_options_are_applied() -> None:
     assert (decision.action, decision.reason) == (Action.APPLY, PoolReason.OPTIONS)
     assert "keepalive 9;" in decision.rendered.text
     assert world.tick(blind(START_S + 10)).action == Action.HOLD
+
+
+FULL = dict.fromkeys(FOUR, seen(waiting=9.0))
+
+
+@pytest.mark.parametrize("after", WhenFull)
+@pytest.mark.parametrize("before", WhenFull)
+@pytest.mark.parametrize("remembers", [True, False])
+def test_another_use_of_slots_is_a_change_of_options(
+    before: WhenFull, after: WhenFull, *, remembers: bool
+) -> None:
+    """It is applied once, also after a restart; the same use again changes nothing."""
+    world = World([pool_of(options=UpstreamOptions(when_full=before))])
+    text = world.tick(shot(START_S, FULL)).rendered.text
+    if not remembers:
+        world.memory = adopted(Memory(), NginxView(world.served), text)
+    world.specs = [pool_of(options=UpstreamOptions(when_full=after))]
+    decision = world.tick(shot(START_S + 10, FULL))
+    if after == before:
+        assert (decision.action, decision.rendered.text) == (Action.HOLD, text)
+    elif before == WhenFull.IGNORE:
+        # There is a limit where there was none: a change of the servers themselves.
+        assert decision.pools["llm"].reason in CHANGES - {PoolReason.OPTIONS}
+    else:
+        assert (decision.action, decision.reason) == (Action.APPLY, PoolReason.OPTIONS)
+        assert ("backup" in decision.rendered.text) == (after == WhenFull.SPILL)
+        assert ("max_conns=9" in decision.rendered.text) == (after != WhenFull.IGNORE)
+        assert world.tick(shot(START_S + 20, FULL)).action == Action.HOLD
+
+
+def test_limits_that_are_no_longer_wanted_are_not_held() -> None:
+    """A blind pool keeps its weights, and the limits only as long as they are wanted."""
+    world = World([pool_of()])
+    world.tick(shot(START_S, FULL))
+    assert {server.max_conns for server in lines(world.tick(blind(START_S + 10))).values()} == {9}
+    world.specs = [pool_of(options=UpstreamOptions(when_full=WhenFull.IGNORE))]
+    decision = world.tick(blind(START_S + 20))
+    assert (decision.action, decision.reason) == (Action.APPLY, PoolReason.OPTIONS)
+    assert {server.max_conns for server in lines(decision).values()} == {None}
 
 
 def test_a_removed_pool_is_written_out() -> None:

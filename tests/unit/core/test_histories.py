@@ -27,7 +27,7 @@ from controller.core.model import (
 from controller.core.outcome import adopted, confirmed, failed
 from controller.core.policy import Policy
 from controller.core.reasons import BackendReason, PoolReason
-from controller.core.render import PLACEHOLDER, parse
+from controller.core.render import PLACEHOLDER, UpstreamOptions, WhenFull, parse
 from controller.core.settings import HealthSettings, Limits, PoolSpec
 from controller.core.stabilise import CHANGES
 from controller.policy.equal import Equal
@@ -39,7 +39,7 @@ NAMES = ("node-a:8000", "node-b.svc:8000")
 ADDRESSES = ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "[fd00::4]:80", *NAMES)
 FOREIGN = "f" * 16
 POLICIES: list[Policy] = [Wished(), Ladder(), Equal()]
-SERVER_LINE = re.compile(r"^    server (\S+) weight=(\d+).*?( down)?;")
+SERVER_LINE = re.compile(r"^    server (\S+) weight=(\d+).*?( down| backup)?;")
 OUT_FOR = {
     BackendReason.DRAINED,
     BackendReason.EJECTED_ASLEEP,
@@ -153,6 +153,8 @@ def pool_specs(draw: st.DrawFn, name: str) -> PoolSpec:
         drained,
         health=HealthSettings(strikes=draw(st.integers(1, 2)), expiry_s=30),
         min_coverage=draw(st.sampled_from([0.25, 0.5, 1.0])),
+        options=UpstreamOptions(when_full=draw(st.sampled_from(WhenFull))),
+        replicas=draw(st.sampled_from([1, 3])),
     )
 
 

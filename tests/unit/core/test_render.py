@@ -12,6 +12,7 @@ from controller.core.render import (
     PLACEHOLDER,
     Upstream,
     UpstreamOptions,
+    WhenFull,
     parse,
     render,
     zone_kib,
@@ -21,6 +22,7 @@ from .worlds import A, B, C
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 NAMED, OTHER = "vllm-0.prod.svc:8000", "vllm-1.prod.svc:8000"
+SHED, IGNORE = (UpstreamOptions(when_full=each) for each in (WhenFull.SHED, WhenFull.IGNORE))
 
 CASES: dict[str, tuple[Sequence[Upstream], Mapping[str, str]]] = {
     "one-pool": ([Upstream("llm_cluster", [Server(A), Server(B, 60), Server(C, 1)])], {}),
@@ -37,8 +39,27 @@ CASES: dict[str, tuple[Sequence[Upstream], Mapping[str, str]]] = {
     ),
     "ipv6": ([Upstream("llm", [Server("[2001:db8::1]:8000"), Server("[::1]:9", 7)])], {}),
     "down-and-limited": (
-        [Upstream("llm", [Server(A, 100, max_conns=16), Server(B, 50, down=True, max_conns=1)])],
+        [
+            Upstream(
+                "llm", [Server(A, 100, max_conns=16), Server(B, 50, down=True, max_conns=1)], SHED
+            )
+        ],
         {},
+    ),
+    "spilling": (
+        [
+            Upstream(
+                "llm",
+                [
+                    Server(A, 100, max_conns=16),
+                    Server(B, 50, down=True, max_conns=8),
+                    Server(C, 25),
+                    Server(NAMED, 60, max_conns=12),
+                ],
+            ),
+            Upstream("later", []),
+        ],
+        {NAMED: "10.1.0.1:8000"},
     ),
     "empty-pool": ([Upstream("llm", [Server(A)]), Upstream("later", [])], {}),
 }
@@ -70,6 +91,54 @@ def test_a_file_is_read_back(name: str) -> None:
     assert found.endpoints == endpoints
 
 
+def server_lines(servers: Sequence[Server], options: UpstreamOptions | None = None) -> list[str]:
+    """The server lines of a pool, without what is the same in all."""
+    text = render([Upstream("llm", servers, options or UpstreamOptions())]).text
+    return [
+        line.removeprefix("    server ").replace(" max_fails=2 fail_timeout=30s", "")
+        for line in text.splitlines()
+        if line.startswith("    server ")
+    ]
+
+
+LIMITED = [Server(A, 100, max_conns=16), Server(B, 50)]
+
+
+def test_a_pool_that_spills_has_its_live_servers_again_as_backups() -> None:
+    """With one limit in it all live servers are backups, too, unlimited and at their weight."""
+    assert server_lines([*LIMITED, Server(C, 9, down=True, max_conns=4)]) == [
+        f"{A} weight=100 max_conns=16;",
+        f"{B} weight=50;",
+        f"{C} weight=9 max_conns=4 down;",
+        f"{A} weight=100 backup;",
+        f"{B} weight=50 backup;",
+    ]
+
+
+def test_a_pool_that_sheds_has_no_backups() -> None:
+    """Beyond the limits there is nobody, so that Nginx answers itself."""
+    assert server_lines(LIMITED, SHED) == [f"{A} weight=100 max_conns=16;", f"{B} weight=50;"]
+
+
+def test_a_pool_that_ignores_slots_has_no_limits() -> None:
+    """The file is the one of servers without limits, to the letter."""
+    bare = [Server(each.address, each.weight) for each in LIMITED]
+    assert render([Upstream("llm", LIMITED, IGNORE)]) == render([Upstream("llm", bare)])
+
+
+@pytest.mark.parametrize("servers", [[Server(A)], [Server(A), Server(B, down=True, max_conns=9)]])
+def test_without_a_live_limit_there_are_no_backups(servers: list[Server]) -> None:
+    """Where no live server can be full, what happens when all are full changes nothing."""
+    assert server_lines(servers) == server_lines(servers, SHED)
+
+
+def test_backups_count_for_the_zone() -> None:
+    """A zone that just holds the servers grows when they stand in the upstream twice."""
+    servers = [Server(f"10.0.1.{number}:80", max_conns=8) for number in range(128)]
+    assert "zone llm 256k;" in render([Upstream("llm", servers, SHED)]).text
+    assert "zone llm 384k;" in render([Upstream("llm", servers)]).text
+
+
 def test_the_generation_stands_in_the_file() -> None:
     """The generation is 16 hexadecimal digits that Nginx answers with."""
     rendered = render(*CASES["one-pool"])
@@ -89,6 +158,7 @@ def test_order_does_not_matter() -> None:
     [
         (Upstream("llm", [Server(NAMED, 99)]), "10.1.0.1:8000"),
         (Upstream("llm", [Server(NAMED, max_conns=9)]), "10.1.0.1:8000"),
+        (Upstream("llm", [Server(NAMED, max_conns=9)], SHED), "10.1.0.1:8000"),
         (Upstream("llm", [Server(NAMED)], UpstreamOptions(keepalive=65)), "10.1.0.1:8000"),
         (Upstream("llm", [Server(NAMED)], UpstreamOptions(max_fails=3)), "10.1.0.1:8000"),
         (Upstream("llm", [Server(NAMED)], UpstreamOptions(fail_timeout_s=9)), "10.1.0.1:8000"),
@@ -217,12 +287,13 @@ def servers() -> st.SearchStrategy[tuple[Server, ...]]:
 @given(
     st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_.-]{0,9}", fullmatch=True), servers()),
     st.sampled_from([{}, {NAMED: "10.6.0.1:80"}, {NAMED: "[::6]:80", OTHER: "10.6.0.2:81"}]),
+    st.sampled_from([UpstreamOptions(), SHED]),
 )
 def test_whatever_is_rendered_is_read_back(
-    pools: dict[str, tuple[Server, ...]], endpoints: dict[str, str]
+    pools: dict[str, tuple[Server, ...]], endpoints: dict[str, str], options: UpstreamOptions
 ) -> None:
     """Reading a file that was just rendered gives exactly what was rendered."""
-    rendered = render([Upstream(name, found) for name, found in pools.items()], endpoints)
+    rendered = render([Upstream(name, found, options) for name, found in pools.items()], endpoints)
     found = parse(rendered.text)
     assert found is not None
     assert (found.generation, found.pools) == (rendered.generation, pools)

@@ -9,6 +9,7 @@ from controller.core.gate import judge
 from controller.core.memory import HealthMemory, PoolMemory
 from controller.core.model import Observation, SampleFault, Server, Snapshot
 from controller.core.reasons import BackendReason
+from controller.core.render import UpstreamOptions, WhenFull
 from controller.core.settings import Limits, PoolSpec
 from controller.core.targets import PoolCase, PoolTarget, target
 
@@ -87,6 +88,39 @@ def test_usable_backends_get_the_weight_of_the_policy() -> None:
     )
     assert made.servers == (Server(A, 70, max_conns=8), Server(B, 100))
     assert made.reasons[A] == (BackendReason.POLICY, "as wished")
+
+
+def limits_with(when_full: WhenFull, replicas: int = 1) -> list[int | None]:
+    """The `max_conns` of two backends of which one has 9 slots and admits 5."""
+    spec = pool_of([A, B], options=UpstreamOptions(when_full=when_full), replicas=replicas)
+    snapshot = shot(START_S, {A: seen(waiting=9.0, admitted=5.0), B: seen()})
+    return [server.max_conns for server in make_target(snapshot, spec=spec).servers]
+
+
+def test_a_limit_is_what_the_use_of_it_asks_for() -> None:
+    """Slots spill, what is admitted sheds, and a pool that ignores both has no limit."""
+    assert limits_with(WhenFull.SPILL) == [9, None]
+    assert limits_with(WhenFull.SHED) == [5, None]
+    assert limits_with(WhenFull.IGNORE) == [None, None]
+
+
+@pytest.mark.parametrize(("replicas", "limit"), [(1, 9), (2, 5), (3, 3), (9, 1), (1000, 1)])
+def test_slots_are_divided_among_the_nginx_in_front(replicas: int, limit: int) -> None:
+    """Each Nginx lets in its part of the slots, rounded up, so that none is left unused."""
+    assert limits_with(WhenFull.SPILL, replicas) == [limit, None]
+
+
+def test_without_admission_a_pool_sheds_beyond_its_slots() -> None:
+    """A policy that knows the slots but no more of a backend still limits it."""
+    spec = pool_of([A], options=UpstreamOptions(when_full=WhenFull.SHED))
+    made = make_target(shot(START_S, {A: seen(waiting=9.0)}), spec=spec)
+    assert made.servers == (Server(A, max_conns=9),)
+
+
+def test_a_backend_alone_has_nowhere_to_spill_to() -> None:
+    """Nginx never gives up the only server of an upstream, which a backup would change."""
+    made = make_target(shot(START_S, {A: seen(waiting=9.0)}), spec=pool_of([A]))
+    assert made.servers == (Server(A),)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ REFUSED = SourceError(SourceFault.REFUSED, "connection refused")
 class Wished:
     """A policy that gives each backend the weight that its KV usage names, in percent.
 
-    Its `max_conns` are the waiting requests, if any; it remembers the last wish; its neutral
-    weight is 40.
+    Its `max_conns` are the waiting requests, if any, and it admits as many as a signal of that name
+    says; it remembers the last wish; its neutral weight is 40.
     """
 
     name: ClassVar[str] = "wished"
@@ -43,13 +43,13 @@ class Wished:
     ) -> tuple[Targets, PolicyMemory]:
         """Grant every wish."""
         weights = {address: 100 * each[Signal.KV_USAGE] for address, each in signals.items()}
-        limits = {
-            address: int(each[Signal.WAITING])
-            for address, each in signals.items()
-            if each.get(Signal.WAITING)
-        }
+        limits, admitted = (
+            {address: int(each[name]) for address, each in signals.items() if each.get(name)}
+            for name in (Signal.WAITING, "admitted")
+        )
         learned = {address: {"wish": weight} for address, weight in weights.items()}
-        return Targets(weights, dict.fromkeys(weights, "as wished"), limits), {**memory, **learned}
+        details = dict.fromkeys(weights, "as wished")
+        return Targets(weights, details, limits, admitted), {**memory, **learned}
 
     def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
         """The same for all."""

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.fleet import layout
-from simulator.fleet.nginx import choose_peer, forget, free_peer, is_full, tries_for
+from simulator.fleet.nginx import choose_peer, forget, is_full, tries_for
 from simulator.fleet.worlds import Line, Rules, write_lines
-from tests.unit.fleet.fleets import idle_world
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from simulator.fleet.layout import World
-
-
-class Nginx:
-    """One worker's upstream, asked directly."""
-
-    def __init__(
-        self, lines: Sequence[Line], *, mode: int = layout.LEAST_CONN, spill: bool = True
-    ) -> None:
-        self.world: World = idle_world(len(lines), rules=Rules(mode=mode, max_fails=2))
-        self._next = 0
-        self.configure(lines, spill=spill)
-
-    def configure(self, lines: Sequence[Line], *, spill: bool = True) -> None:
-        """Reload with these lines."""
-        write_lines(self.world, 0, list(lines), backups=spill)
-        forget(self.world, 0)
-
-    def send(self, now_s: float = 100.0) -> int:
-        """Send a new request and leave it open; its line, -1 for none."""
-        self._next += 1
-        return int(choose_peer(self.world, 0, self.world.requests[self._next], now_s))
-
-    def answer(self, line: int, now_s: float, outcome: int = layout.GOOD) -> None:
-        """End one request of a line."""
-        free_peer(self.world, 0, line, now_s, outcome)
+from tests.unit.fleet.fleets import Nginx, idle_world
 
 
 def weights(*values: int) -> list[Line]:
@@ -128,6 +97,15 @@ def test_backups_take_what_is_beyond_the_limits() -> None:
     assert Counter(nginx.send() for _ in range(6)) == {2: 4, 3: 2}
     nginx.answer(0, 100.0)
     assert nginx.send() == 0
+
+
+def test_a_server_that_is_down_is_no_backup() -> None:
+    """Neither does its limit make others spill."""
+    nginx = Nginx([Line(max_conns=1), Line(max_conns=1, down=True)])
+    assert [nginx.send() for _ in range(3)] == [0, 2, 2]
+    assert tries_for(nginx.world, 0) == 2
+    nginx.configure([Line(), Line(max_conns=1, down=True)])
+    assert tries_for(nginx.world, 0) == 1
 
 
 def test_a_server_that_failed_twice_is_passed_over_for_the_time_out() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
 
+from controller.core.policy import PolicyMemory, Targets
+from controller.core.render import UpstreamOptions, WhenFull
 from controller.core.settings import Limits, PoolSpec
 from controller.policy.equal import Equal
 from controller.policy.ladder import Ladder
@@ -40,6 +42,9 @@ from simulator.fleet.saturation import pool_rates
 from tests.unit.fleet.fleets import lab_pool, steady
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from controller.core.model import Signal
     from controller.core.policy import Policy
     from simulator.fleet.results import RunResult
 
@@ -194,10 +199,10 @@ def test_fewer_kv_blocks_cause_preemptions() -> None:
     assert result.summary(60.0, 120.0).preemptions > 10
 
 
-def test_equal_weights_reload_once() -> None:
-    """The first file of the controller is the only one in a steady pool."""
+def test_equal_weights_never_reload() -> None:
+    """The file that Nginx started with is adopted, and stays."""
     result = run(POOL, steady(8.0, 300.0), controlled(Equal()), duration_s=300.0)
-    assert [change.reason for change in result.changes] == ["first"]
+    assert result.changes == ()
     assert len(result.ticks) >= 30
 
 
@@ -264,6 +269,53 @@ def test_spilling_sheds_nothing() -> None:
     summary = run(POOL, steady(8.0, 120.0), router, duration_s=120.0).summary()
     assert summary.shed == 0
     assert summary.spilled > 100
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """A policy of equal weights that gives every server three slots."""
+
+    name: ClassVar[str] = "slotted"
+    needs: ClassVar[frozenset[Signal]] = frozenset()
+
+    def step(
+        self, signals: Mapping[str, Mapping[str, float]], memory: PolicyMemory
+    ) -> tuple[Targets, PolicyMemory]:
+        """Three, whatever they do."""
+        return Targets(dict.fromkeys(signals, 100.0), max_conns=dict.fromkeys(signals, 3)), memory
+
+    def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
+        """The same for all."""
+        del memory
+        return dict.fromkeys(backends, 100.0)
+
+
+def slotted(when_full: WhenFull, replicas: int = 1) -> RunResult:
+    """A run under a policy with slots, far beyond them."""
+    options = UpstreamOptions(when_full=when_full)
+    spec = PoolSpec("pool", Slotted(), POOL.addresses, options=options)
+    # The opposite of what the pool says about spilling, which is not for the set-up to say.
+    nginx = NginxSetup(replicas=replicas, spill=when_full is not WhenFull.SPILL)
+    return run(POOL, steady(10.0, 120.0), Controlled(spec=spec, nginx=nginx), duration_s=120.0)
+
+
+@pytest.mark.parametrize("when_full", WhenFull)
+def test_a_controlled_pool_spills_or_sheds_as_its_option_says(when_full: WhenFull) -> None:
+    """Only a pool that spills has backups, and only one that sheds turns requests away."""
+    result = slotted(when_full)
+    summary = result.summary()
+    assert (summary.spilled > 100) == (when_full is WhenFull.SPILL)
+    assert (summary.shed > 100) == (when_full is WhenFull.SHED)
+    assert min(summary.spilled, summary.shed) == 0
+    limits = {line.max_conns for change in result.changes for line in change.lines if line}
+    assert limits == (set() if when_full is WhenFull.IGNORE else {3})
+
+
+def test_controllers_divide_the_slots_of_a_server() -> None:
+    """Behind two Nginx, three slots are two for each."""
+    result = slotted(WhenFull.SHED, replicas=2)
+    assert {change.replica for change in result.changes} == {0, 1}
+    assert {line.max_conns for change in result.changes for line in change.lines if line} == {2}
 
 
 def test_saturation_is_in_proportion_to_speed() -> None:

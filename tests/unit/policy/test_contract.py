@@ -29,6 +29,7 @@ RANGES: Mapping[Signal, st.SearchStrategy[float]] = {
     Signal.PREEMPTIONS_TOTAL: st.integers(0, 10**9).map(float),
     Signal.PREEMPTION_RATE: st.floats(0, 1000),
     Signal.PROMPT_RATE: st.floats(0, 1e6),
+    Signal.PREFILL_RATE: st.floats(0, 1e6),
     Signal.GENERATION_RATE: st.floats(0, 1e6),
     Signal.ITL_SECONDS_RATE: st.floats(0, 1e3),
     Signal.ITL_COUNT_RATE: st.floats(0, 1e5),

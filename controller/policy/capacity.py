@@ -1,0 +1,557 @@
+"""Weights in proportion to what each backend can carry, learned from the engines' own counters.
+
+An engine works in steps; every running sequence gets one token per step, so the inter-token latency
+T is the length of a step. A step reads the model's weights once, and for every sequence its KV
+cache; prompts that are computed in the same step make it longer:
+
+    T = s (1 + n / h + p / g)
+
+    T  inter-token latency: itl_seconds_rate / itl_count_rate
+    n  sequences decoding: itl_seconds_rate (seconds of latency per second is their mean number)
+    p  prompt tokens computed per step: prefill_rate / engine_step_rate
+    s  length of an empty step in seconds: how slow this backend is
+    h  sequences that double a step, g  prompt tokens that do: two numbers for the pool
+
+`h` is the cost of reading the weights over that of reading one sequence's KV. Both are bound by the
+same memory bandwidth, so it belongs to the model and its contexts more than to the device; `g` is
+the same of arithmetic. They are learned from all backends together, from how T moves with n and p
+within each, so that a difference between backends cannot be taken for one of load. `s` is what is
+left.
+
+A backend holds N sequences at once, its slots: what its KV cache holds, or the engine's own limit.
+What it can carry is what it emits when all of them are taken, with r prompt tokens per token:
+
+    C = N / (s (1 + N / h + r N / g))    tokens per second
+
+Neither `s` nor `N` depends on the share of the traffic that a backend is given, so neither does C.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import ClassVar
+
+from controller.core.model import Signal
+from controller.core.policy import WEIGHT_MAX, PolicyMemory, Targets
+
+# An engine's KV cache is never quite full: vLLM stops admitting, and preempts, below 100 %.
+_KV_REACHED = 0.9
+# Below this share of the cache, what sequences hold cannot be told from rounding.
+_KV_MIN = 0.005
+# A cache that is this full and holds fewer sequences than was learned, by so much in ln and by the
+# scatter of the contexts of one sequence, has a tenant.
+_KV_CROWDED = 0.5
+_KV_SHRUNK = 0.5
+_KV_SCATTER = 1.5
+# Where it is that full, waiting requests may wait for the cache rather than for a sequence.
+_KV_WAITED_FOR = 0.85
+
+# Fewer inter-token gaps per second say nothing of a step.
+_FLOW_MIN = 1.0
+# Faster or slower than any engine's steps, in seconds, is a series that is no latency.
+_STEP_S = (1e-5, 1e3)
+# Slower than any engine at work, so that steps are not counted.
+_STEPS_MIN = 0.01
+
+# What a sequence can add to a step, in empty steps: h within 2..2000.
+_PER_SEQUENCE = (1 / 2000, 1 / 2)
+# The factors change little from the first round on.
+_ROUNDS = 6
+
+# An observation of ln s scatters by 0.05 on steady traffic; by 0.15 is believed before it is known.
+_NOISE_FIRST = 0.15
+_NOISE_CALM = 0.08
+# How many times the scatter a change must be to count as one.
+_DEVIATIONS = 4
+# Share of a new observation in slow averages.
+_SLOW = 0.1
+_HALF = 0.5
+# One glance at a pool that was just started sees a few seconds of it.
+_TICKS_MIN = 2
+# An engine whose limit was never seen: vLLM's default of max_num_seqs on most devices.
+_SLOTS_ASSUMED = 256.0
+# Full enough that the next burst fills it.
+_NEARLY = 0.8
+# How often fewer than the most may have run while requests waited before the most is forgotten.
+_MISSES_MOST = 4
+# Sightings beyond this count half, so that an engine that was reconfigured is believed.
+_SIGHTINGS_MOST = 20
+# A limit is believed at the second sighting of the pool when most sightings agree, and at the third
+# of one backend that nearly always agrees with itself.
+_SIGHTINGS_POOL, _AGREEMENT_POOL = 2, 0.6
+_SIGHTINGS_OWN, _MISSES_OWN = 3, 3
+
+_LIMIT = "the engine's limit"
+
+
+@dataclass(slots=True)
+class _Learned:
+    """What is remembered of one backend; the fields are the names in the memory.
+
+    Attributes:
+        ticks: ticks with traffic; 0 while nothing is known of its steps.
+        sequences_now: n of late.
+        prompts_now: p of late.
+        log_time_now: ln T of late.
+        since_jump: ticks since the step was last seen to change at once.
+        noise: variance of single observations of ln s.
+        flow: mean inter-token gaps per second.
+        weight: number of observations in the sums below, old ones counted less.
+        sequences: mean of n.
+        prefill: mean of p.
+        time: mean of T.
+        nn: sum of squares of n about its mean.
+        np: sum of products of n and p about their means.
+        pp: sum of squares of p about its mean.
+        nt: sum of products of n and T about their means.
+        pt: the same of p and T.
+        prompts: prompt tokens, old ones counted less.
+        tokens: generated tokens, in the same way.
+        kv_running: running sequences, summed over ticks, old ones counted less.
+        kv_used: share of the cache in use, in the same way.
+        kv_shrunk: ticks in a row in which the cache held far fewer than learned.
+        most: most sequences that were seen to run.
+        hits: ticks in which requests waited while so many ran.
+        misses: ticks in which requests waited while fewer ran.
+        limit: the engine's own limit of sequences; 0 while unknown.
+        full: 1 once its slots were nearly all taken.
+    """
+
+    ticks: float = 0.0
+    sequences_now: float = 0.0
+    prompts_now: float = 0.0
+    log_time_now: float = 0.0
+    since_jump: float = 0.0
+    noise: float = 0.0
+    flow: float = 0.0
+    weight: float = 0.0
+    sequences: float = 0.0
+    prefill: float = 0.0
+    time: float = 0.0
+    nn: float = 0.0
+    np: float = 0.0
+    pp: float = 0.0
+    nt: float = 0.0
+    pt: float = 0.0
+    prompts: float = 0.0
+    tokens: float = 0.0
+    kv_running: float = 0.0
+    kv_used: float = 0.0
+    kv_shrunk: float = 0.0
+    most: float = 0.0
+    hits: float = 0.0
+    misses: float = 0.0
+    limit: float = 0.0
+    full: float = 0.0
+
+    def numbers(self) -> dict[str, float]:
+        """The fields by name, as they are remembered."""
+        # dataclasses.asdict copies deeply, which takes longer than all the rest of a tick.
+        return dict(zip(_NAMES, _numbers(self), strict=True))
+
+    def log_step(self, line: "_Line") -> float:
+        """Ln s."""
+        return self.log_time_now - math.log(line.factor(self.sequences_now, self.prompts_now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """How a step grows: 1 / h per sequence, 1 / g per prompt token."""
+
+    per_sequence: float
+    per_prompt_token: float
+
+    def factor(self, sequences: float, prompts: float) -> float:
+        """How many times longer than an empty step."""
+        return 1 + sequences * self.per_sequence + prompts * self.per_prompt_token
+
+
+_NAMES = tuple(field.name for field in fields(_Learned))
+_numbers = attrgetter(*_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What backends of one kind can carry.
+
+    Attributes:
+        tokens_per_s: C.
+        slots: N.
+        admitted: sequences within the latency objective.
+        step_s: s.
+        bound: what limits the slots, for a person.
+    """
+
+    tokens_per_s: float
+    slots: float
+    admitted: float
+    step_s: float
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The policy with its parameters.
+
+    Attributes:
+        itl_limit_s: inter-token latency in seconds that admission keeps.
+        admit_share: share of the sequences that would just keep it which are admitted, since load
+            and prompts come in bursts.
+        max_num_seqs: the engines' own limit of sequences, where it is known and the same for all;
+            None to find it out.
+        sequences_double: h as long as nothing is learned; 40 to 90 for 8-billion-parameter models.
+        prompts_double: g in the same way; 100 to 250 on present devices.
+        gain: share of a new observation in the estimate of a step.
+        jump: least ln of a change of the step that is believed at once.
+        alike: ln of the ratio of steps up to which backends count as equally fast: to treat equals
+            as equals costs less than a weight that is wrong by the noise.
+        alike_slots: the same for slots; contexts differ more than steps.
+        memory: share of the older observations that each tick keeps.
+    """
+
+    name: ClassVar[str] = "capacity"
+    needs: ClassVar[frozenset[Signal]] = frozenset(
+        {Signal.RUNNING, Signal.WAITING, Signal.ITL_SECONDS_RATE, Signal.ITL_COUNT_RATE}
+    )
+
+    itl_limit_s: float = 0.1
+    admit_share: float = 0.7
+    max_num_seqs: int | None = None
+    sequences_double: float = 60.0
+    prompts_double: float = 120.0
+    gain: float = 0.25
+    jump: float = 0.25
+    alike: float = 0.25
+    alike_slots: float = 0.7
+    memory: float = 0.97
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that make no estimator.
+
+        Raises:
+            ValueError: Each fault in a sentence.
+        """
+        ranges: Sequence[tuple[str, float, float, str]] = (
+            ("itl_limit_s", 1e-3, 60.0, "seconds in 0.001..60"),
+            ("admit_share", 0.01, 1.0, "a share in 0.01..1"),
+            ("max_num_seqs", 1, 1e6, "a number in 1..1000000"),
+            ("sequences_double", 2.0, 2000.0, "a number in 2..2000"),
+            ("prompts_double", 2.0, 1e6, "a number in 2..1000000"),
+            ("gain", 0.01, 1.0, "a share in 0.01..1"),
+            ("jump", 0.01, 10.0, "a number in 0.01..10"),
+            ("alike", 0.0, 10.0, "a number in 0..10"),
+            ("alike_slots", 0.0, 10.0, "a number in 0..10"),
+            ("memory", 0.5, 0.999, "a share in 0.5..0.999"),
+        )
+        faults = [
+            f"{name}: expected {words}, got {getattr(self, name)}"
+            for name, least, most, words in ranges
+            if getattr(self, name) is not None and not least <= getattr(self, name) <= most
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def step(
+        self, signals: Mapping[str, Mapping[str, float]], memory: PolicyMemory
+    ) -> tuple[Targets, PolicyMemory]:
+        """Learn from this tick, and weigh every backend by what it carries."""
+        known = _remembered(memory)
+        line = self._line(known)
+        for address in sorted(signals):
+            learned = known.setdefault(address, _Learned())
+            self._see_slots(learned, signals[address])
+            self._see_step(learned, signals[address], line)
+        _find_limits([known[address] for address in sorted(signals)])
+        carried = self._carried(known)
+        for address in signals.keys() & carried.keys():
+            if known[address].most >= _NEARLY * carried[address].slots:
+                known[address].full = 1.0
+        later = dict(memory) | {address: known[address].numbers() for address in signals}
+        return self._targets(list(signals), known, carried), later
+
+    def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
+        """What was learned, and the median for a backend of which nothing was."""
+        return _weights(backends, self._carried(_remembered(memory)))
+
+    def _see_slots(self, learned: _Learned, signals: Mapping[str, float]) -> None:
+        """Learn how many sequences fit into the cache, and how many the engine runs at most."""
+        running, waiting = signals[Signal.RUNNING], signals[Signal.WAITING]
+        used = signals.get(Signal.KV_USAGE, 0.0)
+        if used > _KV_MIN and running >= 1:
+            # Sums, so that a tick counts by the number of sequences it tells of.
+            fits, fitted = running / used, _ratio(learned.kv_running, learned.kv_used)
+            # A few long contexts fill a small cache, too.
+            least = fitted * math.exp(-_KV_SHRUNK - _KV_SCATTER / math.sqrt(running))
+            shrunk = used > _KV_CROWDED and fits < least
+            learned.kv_shrunk = learned.kv_shrunk + 1 if shrunk else 0.0
+            if learned.kv_shrunk > 1:
+                learned.kv_running = learned.kv_used = learned.kv_shrunk = 0.0
+            learned.kv_running = self.memory * learned.kv_running + running
+            learned.kv_used = self.memory * learned.kv_used + used
+        if running > learned.most:
+            learned.most, learned.hits, learned.misses, learned.limit = running, 0.0, 0.0, 0.0
+        elif waiting > 0 and running >= 1 and used < _KV_WAITED_FOR:
+            if running == learned.most:
+                learned.hits += 1
+            else:
+                learned.misses += 1
+            if learned.misses > 2 * learned.hits + _MISSES_MOST:
+                # The engine has another limit than it had, or is not at its limit when it queues.
+                learned.most, learned.hits, learned.misses, learned.limit = running, 1.0, 0.0, 0.0
+            if learned.hits + learned.misses > _SIGHTINGS_MOST:
+                learned.hits, learned.misses = learned.hits / 2, learned.misses / 2
+
+    def _see_step(self, learned: _Learned, signals: Mapping[str, float], line: _Line) -> None:
+        """Learn the length of an empty step, and how load makes steps longer."""
+        decoding, flow = signals[Signal.ITL_SECONDS_RATE], signals[Signal.ITL_COUNT_RATE]
+        if flow < _FLOW_MIN or not _STEP_S[0] <= decoding / flow <= _STEP_S[1]:
+            return
+        prompts = signals.get(Signal.PREFILL_RATE, 0.0)
+        learned.prompts = self.memory * learned.prompts + prompts
+        # There are at least as many tokens as gaps between them.
+        generated = max(flow, signals.get(Signal.GENERATION_RATE, 0.0))
+        learned.tokens = self.memory * learned.tokens + generated
+        sequences, prefill, time = _point(signals)
+        if not learned.ticks:
+            learned.ticks = learned.weight = learned.since_jump = 1.0
+            learned.noise, learned.flow = _NOISE_FIRST**2, flow
+            learned.sequences = learned.sequences_now = sequences
+            learned.prefill = learned.prompts_now = prefill
+            learned.time, learned.log_time_now = time, math.log(time)
+            return
+        learned.ticks += 1
+        learned.since_jump += 1
+        # A tick with little traffic says little.
+        weight = min(1.0, flow / learned.flow)
+        learned.flow += _SLOW * (flow - learned.flow)
+        off = math.log(time / line.factor(sequences, prefill)) - learned.log_step(line)
+        limit = max(self.jump, _DEVIATIONS * math.sqrt(learned.noise))
+        gain = 1.0
+        if abs(off) > limit and weight >= _HALF:
+            learned.since_jump = 1.0
+            # The level changed, not the slope.
+            learned.time *= math.exp(off)
+            learned.nt *= math.exp(off)
+            learned.pt *= math.exp(off)
+        else:
+            calm = _NOISE_CALM / max(_NOISE_CALM, math.sqrt(learned.noise))
+            gain = weight * max(self.gain * calm, 1 / learned.since_jump)
+            learned.noise += _SLOW * (off * off - learned.noise)
+        learned.sequences_now += gain * (sequences - learned.sequences_now)
+        learned.prompts_now += gain * (prefill - learned.prompts_now)
+        learned.log_time_now += gain * (math.log(time) - learned.log_time_now)
+        _regress(learned, (sequences, prefill, time), self.memory)
+
+    def _line(self, known: Mapping[str, _Learned]) -> _Line:
+        """The line that fits how T moves within all backends best, in the mean of squares.
+
+        Relative to its mean, T moves by ((n - mean n) / h + (p - mean p) / g) / F, where F is the
+        factor at the means. F follows from h and g in turn, so a few rounds are made. The
+        parameters count like one observation at twice the usual load.
+        """
+        first = _Line(1 / self.sequences_double, 1 / self.prompts_double)
+        seen = [learned for _, learned in sorted(known.items()) if learned.ticks]
+        if not seen:
+            return first
+        usual = [
+            math.fsum(each.sequences for each in seen) / len(seen),
+            math.fsum(each.prefill for each in seen) / len(seen),
+        ]
+        line = first
+        for _ in range(_ROUNDS):
+            factor = line.factor(usual[0], usual[1])
+            squares = [(usual[0] / factor) ** 2, (usual[1] / factor) ** 2]
+            nn, np, pp = [squares[0]], [0.0], [squares[1]]
+            nt, pt = [squares[0] * first.per_sequence], [squares[1] * first.per_prompt_token]
+            for each in seen:
+                factor = line.factor(each.sequences, each.prefill)
+                nn.append(each.nn / factor**2)
+                np.append(each.np / factor**2)
+                pp.append(each.pp / factor**2)
+                nt.append(each.nt / (each.time * factor))
+                pt.append(each.pt / (each.time * factor))
+            line = _solved(
+                math.fsum(nn), math.fsum(np), math.fsum(pp), math.fsum(nt), math.fsum(pt)
+            )
+        return line
+
+    def _carried(self, known: Mapping[str, _Learned]) -> dict[str, _Carried]:
+        """What each backend carries; nothing until there is more than a first glance."""
+        seen = {address: each for address, each in sorted(known.items()) if each.ticks}
+        longest = max((each.ticks for each in seen.values()), default=0.0)
+        if longest < _TICKS_MIN:
+            return {}
+        line = self._line(known)
+        prompts = math.fsum(each.prompts for each in seen.values())
+        tokens = math.fsum(each.tokens for each in seen.values())
+        per_slot = line.factor(1, _ratio(prompts, tokens)) - 1
+        # Engines of a pool mostly have the same limit.
+        limit = float(self.max_num_seqs or max(each.limit for each in seen.values()))
+        noises = sorted(math.sqrt(each.noise) for each in seen.values())
+        alike = max(self.alike, 1 / longest, 2 * noises[len(noises) // 2])
+        carried: dict[str, _Carried] = {}
+        steps = {address: each.log_step(line) for address, each in seen.items()}
+        for kind in _clusters(steps, alike):
+            step_s = math.exp(math.fsum(steps[address] for address in kind) / len(kind))
+            within = max(1.0, self.admit_share * (self.itl_limit_s / step_s - 1) / per_slot)
+            fits = {address: _log_fits(seen[address]) for address in kind}
+            for same in _clusters(fits, self.alike_slots):
+                slots, bound = _slots([seen[address] for address in same], limit)
+                rate = slots / (step_s * (1 + slots * per_slot))
+                one = _Carried(rate, slots, min(slots, within), step_s, bound)
+                carried |= dict.fromkeys(same, one)
+        return carried
+
+    def _targets(
+        self,
+        backends: Sequence[str],
+        known: Mapping[str, _Learned],
+        carried: Mapping[str, _Carried],
+    ) -> Targets:
+        weights = _weights(backends, carried)
+        details = {
+            address: f"carries {one.tokens_per_s:.0f} tokens/s: {1e3 * one.step_s:.1f} ms a step,"
+            f" {one.slots:.0f} slots ({one.bound})"
+            for address, one in carried.items()
+            if address in weights
+        }
+        details |= dict.fromkeys(weights.keys() - carried.keys(), "no traffic to learn from yet")
+        # Among equals the least loaded has a free slot as long as anyone has one, and a limit
+        # would only cost a reload. So would a limit that is never reached; and it would keep out
+        # who waits for a prompt to be computed rather than for a slot.
+        unlike = len(set(carried.values())) > 1
+        crowded = {one for address, one in carried.items() if known[address].full}
+        slots = {
+            address: max(1, round(one.slots))
+            for address, one in carried.items()
+            if address in weights and unlike and (one in crowded or one.bound == _LIMIT)
+        }
+        admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
+        return Targets(weights, details, slots, admitted)
+
+
+def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
+    """The memory with its types; numbers of another version are left out."""
+    return {
+        address: _Learned(*(numbers.get(name, 0.0) for name in _NAMES))
+        for address, numbers in memory.items()
+    }
+
+
+def _point(signals: Mapping[str, float]) -> tuple[float, float, float]:
+    """A tick's n, p and T.
+
+    Where steps are counted, n and p are means over steps, and so is T, as near as it can be told: a
+    mean over gaps counts a step by its sequences, so it is too long when prompts come in bursts,
+    and steps follow each other, so one lasts 1 / steps at most. Where they are not counted, steps
+    are taken to follow each other while there is anything to decode, and a gap is seen by a
+    sequence that has n others beside it, as when arrivals are independent.
+    """
+    decoding, flow = signals[Signal.ITL_SECONDS_RATE], signals[Signal.ITL_COUNT_RATE]
+    prompts, gap_s = signals.get(Signal.PREFILL_RATE, 0.0), decoding / flow
+    steps = signals.get(Signal.ENGINE_STEP_RATE, 0.0)
+    if steps < _STEPS_MIN:
+        return decoding + 1, -prompts * gap_s / math.expm1(-decoding), gap_s
+    return flow / steps, prompts / steps, min(gap_s, 1 / steps)
+
+
+def _regress(learned: _Learned, seen: tuple[float, float, float], keep: float) -> None:
+    """Add a point to the sums, the older ones counted less (Welford's update)."""
+    before = keep * learned.weight
+    learned.weight = before + 1
+    share = before / learned.weight
+    by_n = seen[0] - learned.sequences
+    by_p = seen[1] - learned.prefill
+    by_t = seen[2] - learned.time
+    learned.nn = keep * learned.nn + share * by_n * by_n
+    learned.np = keep * learned.np + share * by_n * by_p
+    learned.pp = keep * learned.pp + share * by_p * by_p
+    learned.nt = keep * learned.nt + share * by_n * by_t
+    learned.pt = keep * learned.pt + share * by_p * by_t
+    learned.sequences += by_n / learned.weight
+    learned.prefill += by_p / learned.weight
+    learned.time += by_t / learned.weight
+
+
+def _solved(nn: float, np: float, pp: float, nt: float, pt: float) -> _Line:
+    """The least squares, where a sequence costs something and a prompt nothing at least."""
+    least, most = _PER_SEQUENCE
+    by_both = nn * pp - np * np
+    per_prompt = (nn * pt - np * nt) / by_both if by_both > 0 else 0.0
+    per_prompt = min(most, max(0.0, per_prompt))
+    per_sequence = min(most, max(least, (nt - np * per_prompt) / nn))
+    if pp > 0:
+        per_prompt = min(most, max(0.0, (pt - np * per_sequence) / pp))
+    return _Line(per_sequence, per_prompt)
+
+
+def _find_limits(present: Sequence[_Learned]) -> None:
+    """Find the engines' own limits: requests wait, again and again, while the same number run.
+
+    Engines of a pool mostly have the same limit, so sightings of the same number are added up.
+    """
+    sightings: dict[float, float] = {}
+    for each in present:
+        if each.hits > 0:
+            sightings[each.most] = sightings.get(each.most, 0.0) + each.hits
+    total = math.fsum(each.hits + each.misses for each in present)
+    for each in present:
+        agreed = sightings.get(each.most, 0.0)
+        if each.hits > 0 and (
+            (agreed >= _SIGHTINGS_POOL and agreed >= _AGREEMENT_POOL * total)
+            or (each.hits >= _SIGHTINGS_OWN and _MISSES_OWN * each.misses <= each.hits)
+        ):
+            each.limit = each.most
+        elif 2 * each.hits < each.misses:
+            each.limit = 0.0
+
+
+def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
+    """How many sequences fit into each of these backends, and why no more.
+
+    Args:
+        same: Backends of one kind.
+        limit: The limit of the engines of the pool; 0 when it is not known.
+    """
+    own = max(each.limit for each in same)
+    slots = own or max(limit or _SLOTS_ASSUMED, *(each.most for each in same))
+    bound = _LIMIT if own or limit else "assumed"
+    running = math.fsum(each.kv_running for each in same)
+    fits = _KV_REACHED * _ratio(running, math.fsum(each.kv_used for each in same))
+    if 0 < fits < slots:
+        slots, bound = fits, "KV cache"
+    return max(1.0, slots), bound
+
+
+def _log_fits(learned: _Learned) -> float:
+    """Ln of the sequences that fit into the cache; 0 for a backend that does not say."""
+    return math.log(_ratio(learned.kv_running, learned.kv_used) or 1.0)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0
+
+
+def _clusters(values: Mapping[str, float], width: float) -> list[list[str]]:
+    """Put those together that differ by no more than the width, from the smallest on."""
+    clusters: list[list[str]] = []
+    for address in sorted(values, key=lambda each: (values[each], each)):
+        if clusters and values[address] - values[clusters[-1][0]] <= width:
+            clusters[-1].append(address)
+        else:
+            clusters.append([address])
+    return clusters
+
+
+def _weights(backends: Sequence[str], carried: Mapping[str, _Carried]) -> dict[str, float]:
+    """Weights in proportion to what is carried; the median for who has not been seen at work."""
+    rates = sorted(one.tokens_per_s for one in carried.values())
+    if not rates:
+        return dict.fromkeys(backends, WEIGHT_MAX)
+    top, middle = rates[-1], rates[len(rates) // 2]
+    shares = {
+        address: (carried[address].tokens_per_s if address in carried else middle) / top
+        for address in backends
+    }
+    return {address: max(1.0, WEIGHT_MAX * share) for address, share in shares.items()}

@@ -1,0 +1,295 @@
+"""Capacity learns what each backend can carry, whatever share it is given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from controller.core.model import Signal
+from controller.core.policy import PolicyMemory, Targets
+from controller.core.settings import PoolSpec
+from controller.policy.capacity import Capacity
+from simulator.fleet.events import SetKvBlocks, SetSpeed
+from simulator.fleet.pool import EngineSpec, Floats, Pool, Workload
+from simulator.fleet.routers import Controlled
+from simulator.fleet.running import run
+from simulator.fleet.saturation import pool_rates
+from simulator.presets import A100, H100, L4, LAB
+
+A, B, C, D = (f"10.0.0.{number}:8000" for number in range(1, 5))
+
+# Two fast servers, a medium and a slow one; and the engines of the measurements on real vLLM, whose
+# steps are mostly fixed cost and which run 16 sequences at most.
+GPUS = Pool(tuple(EngineSpec(gpu) for gpu in (H100, H100, A100, L4)))
+LABS = Pool(tuple(EngineSpec(LAB, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+
+# Requests per second at half of what each pool carries, and mean lengths of prompts and answers.
+HALF = {GPUS: (20.0, 1100, 200), LABS: (6.0, 60, 120)}
+
+SPLITS = [(100, 100, 100, 100), (100, 70, 80, 30), (100, 40, 50, 10)]
+
+
+class Held:
+    """Capacity that learns while the weights stay as they are given."""
+
+    name: ClassVar[str] = "held"
+    needs: ClassVar[frozenset[Signal]] = Capacity.needs
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self.weights = weights
+        self.wanted: list[Targets] = []
+
+    def step(
+        self, signals: Mapping[str, Mapping[str, float]], memory: PolicyMemory
+    ) -> tuple[Targets, PolicyMemory]:
+        """Keep what Capacity would want, and want the given weights."""
+        wanted, memory = Capacity().step(signals, memory)
+        self.wanted.append(wanted)
+        return Targets(dict(zip(sorted(signals), self.weights, strict=True))), memory
+
+    def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
+        """What Capacity says."""
+        return Capacity().neutral(backends, memory)
+
+
+def requests(pool: Pool, duration_s: float, seed: int = 0) -> Workload:
+    """Independent arrivals, with lengths as skewed as those of chats."""
+    rate, prompt, output = HALF[pool]
+    draw = np.random.Generator(np.random.PCG64(seed))
+    arrival_s = np.cumsum(draw.exponential(1 / rate, int(1.2 * rate * duration_s) + 100))
+    skew = draw.lognormal(-0.5, 1.0, (2, len(arrival_s)))
+    lengths = 1 + (np.array([[prompt], [output]]) * skew).astype(int)
+    model_len = pool.engines[0].parameters.max_model_len
+    return Workload(arrival_s, *lengths).clipped(model_len).until(duration_s)
+
+
+def learned(
+    pool: Pool,
+    events: Sequence[SetSpeed | SetKvBlocks] = (),
+    *,
+    weights: Sequence[float] = SPLITS[1],
+    duration_s: float = 300.0,
+) -> list[Targets]:
+    """What Capacity wants at each tick (every 10 s) of a run with weights that stay."""
+    held = Held(weights)
+    run(
+        pool,
+        requests(pool, duration_s),
+        Controlled(spec=PoolSpec("llm", held, pool.addresses)),
+        events,
+        duration_s=duration_s,
+        drain_s=0.0,
+    )
+    return held.wanted
+
+
+def ratios(pool: Pool, targets: Targets) -> Floats:
+    """The weights over that of the first server."""
+    found = np.array([targets.weights[address] for address in pool.addresses])
+    return np.asarray(found / found[0])
+
+
+@pytest.mark.parametrize("pool", [GPUS, LABS], ids=["gpus", "lab"])
+def test_what_is_learned_does_not_depend_on_the_share(pool: Pool) -> None:
+    """Held at three different splits, the learned ratios of capacities agree within 15 %."""
+    found = [ratios(pool, learned(pool, weights=weights)[-1]) for weights in SPLITS]
+    assert np.all(np.max(found, axis=0) <= 1.15 * np.min(found, axis=0)), found
+
+
+@pytest.mark.parametrize(("pool", "within"), [(GPUS, 1.35), (LABS, 1.15)], ids=["gpus", "lab"])
+def test_what_is_learned_is_what_a_queue_without_end_gets_done(pool: Pool, within: float) -> None:
+    """The learned ratios are near those of the rates at which saturated servers work."""
+    true = np.array(pool_rates(pool, requests(pool, 300.0)))
+    off = ratios(pool, learned(pool)[-1]) / (true / true[0])
+    assert np.all((off <= within) & (off >= 1 / within)), off
+
+
+@pytest.mark.parametrize("pool", [GPUS, LABS], ids=["gpus", "lab"])
+def test_a_throttle_is_seen_within_three_ticks(pool: Pool) -> None:
+    """30 s after a server was slowed to a third, less than 60 % of its share is left."""
+    wanted = learned(pool, [SetSpeed(200.0, 0, 1 / 3)])
+    before, after = wanted[18].weights, wanted[22].weights
+    one, other = pool.addresses[0], pool.addresses[2]
+    assert after[one] / after[other] < 0.6 * before[one] / before[other]
+
+
+def test_a_tenant_in_the_cache_is_seen_within_three_ticks() -> None:
+    """30 s after most KV blocks of a server were taken, its slots are near what is left."""
+    wanted = learned(GPUS, [SetKvBlocks(200.0, 0, 900)])
+    assert wanted[18].max_conns.get(GPUS.addresses[0]) is None
+    assert wanted[22].max_conns[GPUS.addresses[0]] < 25
+    assert wanted[22].weights[GPUS.addresses[0]] < 0.5 * wanted[22].weights[GPUS.addresses[1]]
+
+
+def signals(
+    step_s: float,
+    running: float,
+    *,
+    waiting: float = 0,
+    kv_usage: float | None = None,
+    prompts_per_token: float = 0.5,
+    counts_steps: bool = True,
+) -> dict[str, float]:
+    """What an engine on the line with h = 40, g = 100 says while so many sequences decode."""
+    time = step_s * (1 + running / 40 + prompts_per_token * running / 100)
+    found: dict[str, float] = {
+        Signal.RUNNING: running,
+        Signal.WAITING: waiting,
+        Signal.ITL_SECONDS_RATE: running,
+        Signal.ITL_COUNT_RATE: running / time,
+        Signal.GENERATION_RATE: running / time,
+        Signal.PREFILL_RATE: prompts_per_token * running / time,
+    }
+    if counts_steps:
+        found[Signal.ENGINE_STEP_RATE] = 1 / time
+    if kv_usage is not None:
+        found[Signal.KV_USAGE] = kv_usage
+    return found
+
+
+def after(history: Sequence[Mapping[str, Mapping[str, float]]]) -> tuple[Targets, PolicyMemory]:
+    """The targets after some ticks, and the memory."""
+    targets = Targets({})
+    memory: PolicyMemory = {}
+    for tick in history:
+        targets, memory = Capacity().step(tick, memory)
+    return targets, memory
+
+
+LOADS = [3, 9, 5, 12, 7, 14, 4, 10, 6, 13]
+
+
+@pytest.mark.parametrize("counts_steps", [True, False])
+def test_speeds_are_told_from_loads(*, counts_steps: bool) -> None:
+    """A slow server with little to do and a fast one with much get weights by their speed."""
+    history = [
+        {
+            A: signals(0.02, 2 * load, counts_steps=counts_steps),
+            B: signals(0.06, load / 2, counts_steps=counts_steps),
+        }
+        for load in LOADS * 3
+    ]
+    targets, _ = after(history)
+    assert targets.weights[A] / targets.weights[B] == pytest.approx(3, rel=0.1)
+
+
+def test_servers_alike_are_equals() -> None:
+    """Differences within the noise make no difference."""
+    draw = np.random.Generator(np.random.PCG64(1))
+    history = [
+        {
+            address: signals(0.02 * draw.lognormal(0, 0.05), load, kv_usage=0.01 * load)
+            for address in (A, B, C)
+        }
+        for load in LOADS
+    ]
+    for end in range(1, len(history)):
+        targets, _ = after(history[:end])
+        assert set(targets.weights.values()) == {100.0}
+        assert not targets.max_conns
+
+
+def test_the_first_glance_changes_nothing() -> None:
+    """One tick with traffic is not enough to tell servers apart."""
+    targets, _ = after([{A: signals(0.02, 5), B: signals(0.2, 5)}])
+    assert set(targets.weights.values()) == {100.0}
+
+
+def test_who_has_not_been_seen_at_work_gets_the_median() -> None:
+    """A server without traffic has the middle weight until it is seen at work."""
+    idle: dict[str, float] = dict.fromkeys(Capacity.needs, 0.0)
+    steps = {A: 0.02, B: 0.04, C: 0.2}
+    history = [{a: signals(s, load) for a, s in steps.items()} | {D: idle} for load in LOADS]
+    targets, memory = after(history)
+    assert targets.weights[D] == targets.weights[B]
+    assert targets.details[D] == "no traffic to learn from yet"
+    neutral = Capacity().neutral([A, D, "10.0.0.9:8000"], memory)
+    assert neutral == {A: 100.0, D: targets.weights[B], "10.0.0.9:8000": targets.weights[B]}
+
+
+def test_a_small_cache_is_a_small_capacity() -> None:
+    """Of two equally fast servers the one whose cache holds a tenth carries less, and has slots."""
+    history = [
+        {A: signals(0.02, load, kv_usage=load / 200), B: signals(0.02, load, kv_usage=load / 20)}
+        for load in [*LOADS, 18]
+    ]
+    targets, _ = after(history)
+    assert targets.max_conns == {B: 18}
+    assert targets.weights[B] < 50
+    assert "18 slots (KV cache)" in targets.details[B]
+
+
+def test_the_limit_of_the_engines_is_found() -> None:
+    """Requests that wait again and again while the same number run give the limit of the pool."""
+    slow, fast = signals(0.08, 6), signals(0.02, 16, waiting=3)
+    history = [{A: signals(0.02, load), B: signals(0.08, load / 2)} for load in LOADS]
+    before, _ = after(history)
+    targets, _ = after([*history, *[{A: fast, B: slow}] * 3])
+    assert before.max_conns == {}
+    assert targets.max_conns == {A: 16, B: 16}
+
+
+def test_a_limit_that_is_told_need_not_be_found() -> None:
+    """With `max_num_seqs` the slots are there with the first weights."""
+    memory: PolicyMemory = {}
+    for load in LOADS[:2]:
+        tick = {A: signals(0.02, load), B: signals(0.08, load)}
+        targets, memory = Capacity(max_num_seqs=16).step(tick, memory)
+    assert targets.max_conns == {A: 16, B: 16}
+
+
+def test_requests_that_wait_for_prompts_are_no_limit() -> None:
+    """Waiting while ever other numbers run is no sign of a limit of sequences."""
+    history = [
+        {A: signals(0.02, 2 * load, waiting=load % 3), B: signals(0.08, load)} for load in LOADS * 3
+    ]
+    targets, _ = after(history)
+    assert targets.max_conns == {}
+
+
+def test_requests_that_wait_for_the_cache_are_no_limit() -> None:
+    """Waiting beside a full cache tells of the cache alone."""
+    history = [
+        {
+            A: signals(0.02, 20, waiting=4, kv_usage=0.95),
+            B: signals(0.08, load, kv_usage=load / 100),
+        }
+        for load in LOADS
+    ]
+    targets, _ = after(history)
+    assert targets.max_conns == {A: 19}
+
+
+def test_what_is_admitted_keeps_the_latency() -> None:
+    """With as many sequences as are admitted, the inter-token latency is below its limit."""
+    history = [{A: signals(0.02, load), B: signals(0.04, load)} for load in LOADS * 3]
+    targets, _ = after(history)
+    for address, step_s in ((A, 0.02), (B, 0.04)):
+        admitted = targets.admitted[address]
+        gap_s = step_s * (1 + admitted / 40 + 0.5 * admitted / 100)
+        assert 0.06 < gap_s < 0.1
+
+
+def test_a_memory_with_numbers_of_another_version_is_read() -> None:
+    """Unknown numbers are left out, missing ones are those of a new backend."""
+    _, memory = after([{A: signals(0.02, load)} for load in LOADS])
+    older = {A: {"flow": memory[A]["flow"], "from_the_future": 1.0}}
+    targets, later = Capacity().step({A: signals(0.02, 5)}, older)
+    assert targets.weights == {A: 100.0}
+    assert "from_the_future" not in later[A]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Capacity)])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), 1e9])
+def test_a_parameter_out_of_range_is_refused(name: str, value: float) -> None:
+    """A parameter that makes no estimator is named, with what was expected."""
+    with pytest.raises(ValueError, match=f"^{name}: expected .* in .*, got {value}$"):
+        Capacity(**{name: value})  # type: ignore[arg-type]  # one of its fields
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Every parameter out of range is in the message."""
+    with pytest.raises(ValueError, match=r"gain: .*; memory: "):
+        Capacity(gain=2, memory=2)
