@@ -8,6 +8,8 @@ PYTHON ?=
 # More for pytest, as in `make test PYTEST_ARGS="-k render"`. Tests run one after the other unless
 # told otherwise: integration tests time real servers, which share the machine.
 PYTEST_ARGS ?=
+# More for bench-real, as in `make bench-real REAL_ARGS="--quick --seconds 30"`.
+REAL_ARGS ?=
 # More for `uv pip compile`, as in `make lock LOCK_ARGS=--upgrade`.
 LOCK_ARGS ?=
 
@@ -26,14 +28,21 @@ demo: $(STAMP) servers ## show the controller at work on this machine
 	@$(BIN)/python -m lab.demo
 
 .PHONY: bench
-bench: ## name the benchmarks
-	@echo "Name the benchmark to run:"
-	@grep -E '^bench-[a-z-]+:' Makefile | sed 's/:.*## /: /; s/^/  make /'
+bench: $(STAMP) ## compare routers on all scenarios, in virtual time
+	@$(BIN)/python -m bench.suite
+
+.PHONY: bench-quick
+bench-quick: $(STAMP) ## compare them on a few scenarios, within a minute
+	@$(BIN)/python -m bench.suite --quick
 
 .PHONY: bench-control
 bench-control: $(STAMP) servers ## measure what the control loop costs
 	@scripts/system-packages.sh wrk
 	@$(BIN)/python -m bench.control
+
+.PHONY: bench-real
+bench-real: $(STAMP) servers ## compare routers in front of real vLLM servers, for over two hours
+	@$(BIN)/python -m bench.real $(REAL_ARGS)
 
 ##@ Test
 

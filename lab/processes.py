@@ -26,8 +26,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def await_true(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Wait until the condition holds.
+def await_true(
+    condition: Callable[[], bool], timeout_s: float, what: str, *, poll_s: float = POLL_S
+) -> None:
+    """Wait until the condition holds; it is asked every `poll_s` seconds.
 
     Raises:
         NotReadyError: It did not hold within `timeout_s` seconds; `what` names it.
@@ -36,7 +38,7 @@ def await_true(condition: Callable[[], bool], timeout_s: float, what: str) -> No
     while not condition():
         if time.monotonic() > deadline_s:
             raise NotReadyError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:

@@ -1,0 +1,1 @@
+"""The scenario suite: its files, its figures, and what is made of them."""

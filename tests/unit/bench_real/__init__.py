@@ -1,0 +1,1 @@
+"""Tests of the bench on real vLLM: what it computes, without any server."""
