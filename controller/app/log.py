@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from controller.app.loop import TickRecord
+from controller.core.model import Server
 from controller.core.reasons import BackendReason
 
 # One event must stay readable and cheap in a pool of a thousand; the status has every backend.
@@ -91,6 +92,16 @@ def tick_event(tick: TickRecord) -> dict[str, Any]:
     return event
 
 
+def _line(server: Server | None) -> dict[str, Any]:
+    """A server line in short: what is usual is left out."""
+    line: dict[str, Any] = {"weight": server.weight if server else None}
+    if server and server.down:
+        line["down"] = True
+    if server and server.max_conns is not None:
+        line["max_conns"] = server.max_conns
+    return line
+
+
 def _pool_event(tick: TickRecord, name: str) -> dict[str, Any]:
     pool = tick.decision.pools[name]
     seen = tick.snapshot.pools.get(name)
@@ -102,12 +113,7 @@ def _pool_event(tick: TickRecord, name: str) -> dict[str, Any]:
         pool.target.reasons.items(), key=lambda item: (item[1][0] == BackendReason.POLICY, item[0])
     )
     backends = {
-        address: {
-            "weight": servers[address].weight if address in servers else None,
-            **({"down": True} if address in servers and servers[address].down else {}),
-            "reason": why,
-            "detail": detail,
-        }
+        address: {**_line(servers.get(address)), "reason": why, "detail": detail}
         for address, (why, detail) in told[:MOST_BACKENDS]
     }
     event: dict[str, Any] = {

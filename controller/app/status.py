@@ -83,6 +83,8 @@ def _backend(
         "weight_applied": applied.weight if applied else None,
         "down_desired": wanted.down if wanted else None,
         "down_applied": applied.down if applied else None,
+        "max_conns_desired": wanted.max_conns if wanted else None,
+        "max_conns_applied": applied.max_conns if applied else None,
         "reason": why[0],
         "detail": why[1],
         "up": seen.up,

@@ -47,8 +47,8 @@ def pool_table(pool: Mapping[str, Any]) -> Table:
         signals = backend["signals"]
         table.add_row(
             Text(backend["address"]),
-            _weight(backend["weight_applied"], backend["down_applied"]),
-            _weight(backend["weight_desired"], backend["down_desired"]),
+            _line(backend, "applied"),
+            _line(backend, "desired"),
             _number(signals.get("running"), "{:.0f}"),
             _number(signals.get("waiting"), "{:.0f}"),
             _number(signals.get("kv_usage"), "{:.0%}"),
@@ -70,8 +70,8 @@ def backend_view(backend: Mapping[str, Any]) -> Group:
         table.add_row(name, f"{value:.6g}")
     for name, fault in backend["faults"].items():
         table.add_row(name, Text(fault, style="red"))
-    applied = _weight(backend["weight_applied"], backend["down_applied"])
-    desired = _weight(backend["weight_desired"], backend["down_desired"])
+    applied = _line(backend, "applied")
+    desired = _line(backend, "desired")
     age = _number(backend["age_s"], "{:.1f} s")
     up = {True: "succeeded", False: "failed", None: "unknown"}[backend["up"]]
     return Group(
@@ -103,10 +103,14 @@ def console(*, stderr: bool = False) -> Console:
     return plain if plain.is_terminal else Console(stderr=stderr, width=160, soft_wrap=False)
 
 
-def _weight(weight: int | None, down: bool | None) -> str:  # noqa: FBT001 - a column of the status
+def _line(backend: Mapping[str, Any], which: str) -> str:
+    """A server line in short: its weight, and its limit where it has one."""
+    weight, limit = backend[f"weight_{which}"], backend[f"max_conns_{which}"]
     if weight is None:
         return "-"
-    return "down" if down else str(weight)
+    if backend[f"down_{which}"]:
+        return "down"
+    return f"{weight} (most {limit})" if limit is not None else str(weight)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -189,6 +189,8 @@ def _backends(tick: TickRecord) -> Iterator[Metric]:
     labels = ("pool", "backend")
     desired = _gauge("backend_weight_desired", "Weight wanted; 0 while taken out.", *labels)
     applied = _gauge("backend_weight_applied", "Weight that Nginx confirmed; 0 if out.", *labels)
+    limit_text = "Most requests in flight that Nginx confirmed; absent without a limit."
+    limit = _gauge("backend_max_conns_applied", limit_text, *labels)
     age = _gauge("backend_sample_age_seconds", "Age of the oldest sample.", *labels)
     reason = _gauge("backend_reason_info", "Why it has the weight wanted.", *labels, "reason")
     known = tick.memory.applied.pools if tick.memory.applied else {}
@@ -199,10 +201,12 @@ def _backends(tick: TickRecord) -> Iterator[Metric]:
             reason.add_metric([name, address, why], 1)
         for server in known.get(name, ()):
             applied.add_metric([name, server.address], 0 if server.down else server.weight)
+            if server.max_conns is not None:
+                limit.add_metric([name, server.address], server.max_conns)
         for address, seen in _observations(tick, name):
             if seen.age_s is not None:
                 age.add_metric([name, address], seen.age_s)
-    yield from (desired, applied, age, reason)
+    yield from (desired, applied, limit, age, reason)
 
 
 def _observations(tick: TickRecord, pool: str) -> Iterable[tuple[str, Observation]]:

@@ -20,11 +20,11 @@ FAST_LANE = frozenset(
 )
 """Changes that do not wait for the interval between weight changes."""
 
-# Among small whole numbers the next one is far away: 2 is half as much again as 1. So both sides of
-# a comparison are raised by what is not worth a reload at any size: a hundredth of the heaviest
-# weight, two requests.
+# Among small whole numbers the next one is far away: 2 is twice as much as 1. So both sides of a
+# comparison are raised by what is not worth a reload at any size: a hundredth of the heaviest
+# weight, one request.
 WEIGHT_STEP = 1
-LIMIT_STEP = 2
+LIMIT_STEP = 1
 
 # A change of a pool of a thousand must still fit into one line of a log.
 MOST_NAMED = 10
@@ -49,7 +49,9 @@ def difference(
     if flipped:
         told = [f"{address} {'out' if now[address].down else 'back'}" for address in flipped]
         return PoolReason.EJECTION, ", ".join(_first(told))
-    limited = sorted(a for a in now if now[a].max_conns and not before[a].max_conns)
+    limited = sorted(
+        a for a in now if now[a].max_conns and not before[a].max_conns and not now[a].down
+    )
     if limited:
         # Learned while requests queue, mostly after a change of weights, so it is not put off.
         return PoolReason.LIMITS, ", ".join(_first([f"{a} {now[a].max_conns}" for a in limited]))

@@ -88,6 +88,9 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer
+            if limits and case.spec.options.when_full is WhenFull.SHED:
+                # Without a limit it would be sent, cold, all that the others turn away.
+                limit = round(median(limits.values()))
             reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])
         lines[member] = Server(member, _whole(weight), max_conns=limit)
     _enter_low(case, lines, reasons)
@@ -145,7 +148,11 @@ def _entering(case: PoolCase) -> set[str]:
 def _neutral(case: PoolCase, blind_s: float) -> tuple[dict[str, Server], dict[str, Why]]:
     weights = case.spec.policy.neutral(case.members, case.memory.policy)
     why = (BackendReason.NEUTRAL, f"blind for {blind_s:.0f} s: the learned neutral weight")
-    lines = {member: Server(member, _whole(weights[member])) for member in case.members}
+    limits = {server.address: server.max_conns for server in case.applied or ()}
+    lines = {
+        member: Server(member, _whole(weights[member]), max_conns=limits.get(member))
+        for member in case.members
+    }
     return lines, dict.fromkeys(case.members, why)
 
 
@@ -174,11 +181,11 @@ def _take_out(case: PoolCase, lines: dict[str, Server], reasons: dict[str, Why])
         # Whoever is only sitting out a hold is let back in before ill ones have to serve.
         ill = {member: why for member, why in ill.items() if _is_acute(case, member)}
     panic = _too_few(serving - len(ill), serving, case.limits)
-    applied = {server.address: server.weight for server in case.applied or ()}
+    applied = {server.address: server for server in case.applied or ()}
     for member, why in ill.items():
-        # The weight of a server that is out means nothing; a change of it must not make a new file.
-        weight = lines[member].weight if panic else applied.get(member, lines[member].weight)
-        lines[member] = replace(lines[member], weight=weight, down=not panic)
+        # The rest of a line that is out means nothing; a change of it must not make a new file.
+        line = lines[member] if panic else applied.get(member, lines[member])
+        lines[member] = replace(line, down=not panic)
         text = f"{why[0]}, but {len(ill)} of {serving} are ill"
         reasons[member] = (BackendReason.PANIC, text) if panic else why
     for member in drained:

@@ -40,15 +40,21 @@ _KV_REACHED = 0.9
 # Below this share of the cache, what sequences hold cannot be told from rounding.
 _KV_MIN = 0.005
 # A cache that is this full and holds fewer sequences than was learned, by so much in ln and by the
-# scatter of the contexts of one sequence, has a tenant.
+# scatter of the contexts of one sequence, has a tenant; one that holds so many more lost it.
 _KV_CROWDED = 0.5
-_KV_SHRUNK = 0.5
+_KV_CHANGED = 0.5
 _KV_SCATTER = 1.5
+# So many running sequences, summed over ticks, tell what fits; and at least so many at once that
+# it fits more than was learned.
+_KV_TOLD = 10.0
+_KV_MANY = 8
 # Where it is that full, waiting requests may wait for the cache rather than for a sequence.
 _KV_WAITED_FOR = 0.85
 
 # Fewer inter-token gaps per second say nothing of a step.
 _FLOW_MIN = 1.0
+# More than any engine computes in a second.
+_PROMPTS_MOST = 1e9
 # Faster or slower than any engine's steps, in seconds, is a series that is no latency.
 _STEP_S = (1e-5, 1e3)
 # Slower than any engine at work, so that steps are not counted.
@@ -80,6 +86,10 @@ _SIGHTINGS_MOST = 20
 # A limit is believed at the second sighting of the pool when most sightings agree, and at the third
 # of one backend that nearly always agrees with itself.
 _SIGHTINGS_POOL, _AGREEMENT_POOL = 2, 0.6
+# Nobody runs an engine with fewer sequences, and small numbers meet by chance.
+_LIMIT_LEAST = 4
+# Computed tokens of a prompt; engines take 2,048 in a step by default at least.
+_PROMPT_SHORT = 256
 _SIGHTINGS_OWN, _MISSES_OWN = 3, 3
 
 _LIMIT = "the engine's limit"
@@ -110,12 +120,13 @@ class _Learned:
         tokens: generated tokens, in the same way.
         kv_running: running sequences, summed over ticks, old ones counted less.
         kv_used: share of the cache in use, in the same way.
-        kv_shrunk: ticks in a row in which the cache held far fewer than learned.
+        kv_changed: ticks in a row in which the cache held far fewer or more than learned.
         most: most sequences that were seen to run.
         hits: ticks in which requests waited while so many ran.
         misses: ticks in which requests waited while fewer ran.
         limit: the engine's own limit of sequences; 0 while unknown.
         full: 1 once its slots were nearly all taken.
+        limited: 1 once its slots were wanted as a limit.
     """
 
     ticks: float = 0.0
@@ -138,12 +149,13 @@ class _Learned:
     tokens: float = 0.0
     kv_running: float = 0.0
     kv_used: float = 0.0
-    kv_shrunk: float = 0.0
+    kv_changed: float = 0.0
     most: float = 0.0
     hits: float = 0.0
     misses: float = 0.0
     limit: float = 0.0
     full: float = 0.0
+    limited: float = 0.0
 
     def numbers(self) -> dict[str, float]:
         """The fields by name, as they are remembered."""
@@ -169,6 +181,10 @@ class _Line:
 
 _NAMES = tuple(field.name for field in fields(_Learned))
 _numbers = attrgetter(*_NAMES)
+# Logarithms and products about means; nothing else that is remembered can be below zero.
+_SIGNED = frozenset({"log_time_now", "np", "nt", "pt"})
+# Numbers that are learned stay far within these.
+_NUMBER_LEAST, _NUMBER_MOST, _LOG_MOST = 1e-9, 1e30, 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +194,7 @@ class _Carried:
     Attributes:
         tokens_per_s: C.
         slots: N.
-        admitted: sequences within the latency objective.
+        admitted: sequences within the latency objective, where it can be kept at all.
         step_s: s.
         bound: what limits the slots, for a person.
     """
@@ -267,8 +283,11 @@ class Capacity:
         for address in signals.keys() & carried.keys():
             if known[address].most >= _NEARLY * carried[address].slots:
                 known[address].full = 1.0
+        targets = self._targets(list(signals), known, carried)
+        for address in targets.max_conns:
+            known[address].limited = 1.0
         later = dict(memory) | {address: known[address].numbers() for address in signals}
-        return self._targets(list(signals), known, carried), later
+        return targets, later
 
     def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
         """What was learned, and the median for a backend of which nothing was."""
@@ -278,24 +297,26 @@ class Capacity:
         """Learn how many sequences fit into the cache, and how many the engine runs at most."""
         running, waiting = signals[Signal.RUNNING], signals[Signal.WAITING]
         used = signals.get(Signal.KV_USAGE, 0.0)
-        if used > _KV_MIN and running >= 1:
+        if _KV_MIN < used <= 1 and running >= 1:
             # Sums, so that a tick counts by the number of sequences it tells of.
             fits, fitted = running / used, _ratio(learned.kv_running, learned.kv_used)
             # A few long contexts fill a small cache, too.
-            least = fitted * math.exp(-_KV_SHRUNK - _KV_SCATTER / math.sqrt(running))
-            shrunk = used > _KV_CROWDED and fits < least
-            learned.kv_shrunk = learned.kv_shrunk + 1 if shrunk else 0.0
-            if learned.kv_shrunk > 1:
-                learned.kv_running = learned.kv_used = learned.kv_shrunk = 0.0
+            far = math.exp(_KV_CHANGED + _KV_SCATTER / math.sqrt(running))
+            shrunk = used > _KV_CROWDED and fits * far < fitted
+            freed = running >= _KV_MANY and 0 < fitted * far < fits
+            learned.kv_changed = learned.kv_changed + 1 if shrunk or freed else 0.0
+            if learned.kv_changed > 1:
+                learned.kv_running = learned.kv_used = learned.kv_changed = 0.0
             learned.kv_running = self.memory * learned.kv_running + running
             learned.kv_used = self.memory * learned.kv_used + used
-        if running > learned.most:
+        grown = running > learned.most
+        if grown:
             learned.most, learned.hits, learned.misses, learned.limit = running, 0.0, 0.0, 0.0
-        elif waiting > 0 and running >= 1 and used < _KV_WAITED_FOR:
-            if running == learned.most:
-                learned.hits += 1
-            else:
+        if waiting > 0 and running >= 1 and used < _KV_WAITED_FOR:
+            if running < learned.most:
                 learned.misses += 1
+            elif not grown or _short_prompts(signals):
+                learned.hits += 1
             if learned.misses > 2 * learned.hits + _MISSES_MOST:
                 # The engine has another limit than it had, or is not at its limit when it queues.
                 learned.most, learned.hits, learned.misses, learned.limit = running, 1.0, 0.0, 0.0
@@ -307,7 +328,7 @@ class Capacity:
         decoding, flow = signals[Signal.ITL_SECONDS_RATE], signals[Signal.ITL_COUNT_RATE]
         if flow < _FLOW_MIN or not _STEP_S[0] <= decoding / flow <= _STEP_S[1]:
             return
-        prompts = signals.get(Signal.PREFILL_RATE, 0.0)
+        prompts = _prompts(signals)
         learned.prompts = self.memory * learned.prompts + prompts
         # There are at least as many tokens as gaps between them.
         generated = max(flow, signals.get(Signal.GENERATION_RATE, 0.0))
@@ -394,14 +415,24 @@ class Capacity:
         steps = {address: each.log_step(line) for address, each in seen.items()}
         for kind in _clusters(steps, alike):
             step_s = math.exp(math.fsum(steps[address] for address in kind) / len(kind))
-            within = max(1.0, self.admit_share * (self.itl_limit_s / step_s - 1) / per_slot)
-            fits = {address: _log_fits(seen[address]) for address in kind}
-            for same in _clusters(fits, self.alike_slots):
+            within = self.admit_share * (self.itl_limit_s / step_s - 1) / per_slot
+            for same in _alike_caches({a: seen[a] for a in kind}, self.alike_slots):
                 slots, bound = _slots([seen[address] for address in same], limit)
                 rate = slots / (step_s * (1 + slots * per_slot))
-                one = _Carried(rate, slots, min(slots, within), step_s, bound)
+                room = self._room([seen[address] for address in same])
+                # Where one sequence is too slow already, turning others away helps nobody.
+                admitted = min(room, within) if within >= 1 else room
+                one = _Carried(rate, slots, admitted, step_s, bound)
                 carried |= dict.fromkeys(same, one)
         return carried
+
+    def _room(self, same: Sequence[_Learned]) -> float:
+        """How many sequences are known to fit, for admission.
+
+        A limit that was found is left out: while requests are turned away at it none would wait,
+        so a wrong one could never be seen to be wrong.
+        """
+        return min(_kv_slots(same) or math.inf, float(self.max_num_seqs or _SLOTS_ASSUMED))
 
     def _targets(
         self,
@@ -419,24 +450,37 @@ class Capacity:
         details |= dict.fromkeys(weights.keys() - carried.keys(), "no traffic to learn from yet")
         # Among equals the least loaded has a free slot as long as anyone has one, and a limit
         # would only cost a reload. So would a limit that is never reached; and it would keep out
-        # who waits for a prompt to be computed rather than for a slot.
+        # who waits for a prompt to be computed rather than for a slot. One that was wanted once
+        # stays, lest it comes and goes with the noise.
         unlike = len(set(carried.values())) > 1
         crowded = {one for address, one in carried.items() if known[address].full}
         slots = {
             address: max(1, round(one.slots))
             for address, one in carried.items()
-            if address in weights and unlike and (one in crowded or one.bound == _LIMIT)
+            if address in weights
+            and (known[address].limited or (unlike and (one in crowded or one.bound == _LIMIT)))
         }
         admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
         return Targets(weights, details, slots, admitted)
 
 
 def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
-    """The memory with its types; numbers of another version are left out."""
-    return {
-        address: _Learned(*(numbers.get(name, 0.0) for name in _NAMES))
-        for address, numbers in memory.items()
-    }
+    """The memory with its types; what cannot have been learned is begun anew."""
+    return {address: _learned(numbers) for address, numbers in memory.items()}
+
+
+def _learned(numbers: Mapping[str, float]) -> _Learned:
+    """A backend's memory; that of another version, or a damaged one, is as good as none."""
+    if not all(
+        0 <= numbers.get(name, -1.0) < _NUMBER_MOST for name in _NAMES if name not in _SIGNED
+    ):
+        return _Learned()
+    if not all(-_NUMBER_MOST < numbers.get(name, math.nan) < _NUMBER_MOST for name in _SIGNED):
+        return _Learned()
+    learned = _Learned(*(numbers[name] for name in _NAMES))
+    divisors = (learned.flow, learned.time, learned.weight, learned.since_jump)
+    sound = min(divisors) > _NUMBER_LEAST and abs(learned.log_time_now) < _LOG_MOST
+    return learned if not learned.ticks or sound else _Learned()
 
 
 def _point(signals: Mapping[str, float]) -> tuple[float, float, float]:
@@ -449,11 +493,26 @@ def _point(signals: Mapping[str, float]) -> tuple[float, float, float]:
     sequence that has n others beside it, as when arrivals are independent.
     """
     decoding, flow = signals[Signal.ITL_SECONDS_RATE], signals[Signal.ITL_COUNT_RATE]
-    prompts, gap_s = signals.get(Signal.PREFILL_RATE, 0.0), decoding / flow
+    prompts, gap_s = _prompts(signals), decoding / flow
     steps = signals.get(Signal.ENGINE_STEP_RATE, 0.0)
     if steps < _STEPS_MIN:
         return decoding + 1, -prompts * gap_s / math.expm1(-decoding), gap_s
     return flow / steps, prompts / steps, min(gap_s, 1 / steps)
+
+
+def _prompts(signals: Mapping[str, float]) -> float:
+    """Prompt tokens computed per second; a user's own PromQL can give anything."""
+    return min(max(0.0, signals.get(Signal.PREFILL_RATE, 0.0)), _PROMPTS_MOST)
+
+
+def _short_prompts(signals: Mapping[str, float]) -> bool:
+    """Whether prompts are so short that nobody waits for those before him to be computed.
+
+    Then a request that waits beside a cache with room waits for a sequence, even when so many run
+    for the first time.
+    """
+    prompt = _ratio(_prompts(signals), signals.get(Signal.FINISHED_RATE, 0.0))
+    return 0 < prompt <= _PROMPT_SHORT
 
 
 def _regress(learned: _Learned, seen: tuple[float, float, float], keep: float) -> None:
@@ -498,9 +557,13 @@ def _find_limits(present: Sequence[_Learned]) -> None:
     total = math.fsum(each.hits + each.misses for each in present)
     for each in present:
         agreed = sightings.get(each.most, 0.0)
-        if each.hits > 0 and (
-            (agreed >= _SIGHTINGS_POOL and agreed >= _AGREEMENT_POOL * total)
-            or (each.hits >= _SIGHTINGS_OWN and _MISSES_OWN * each.misses <= each.hits)
+        if (
+            each.hits > 0
+            and each.most >= _LIMIT_LEAST
+            and (
+                (agreed >= _SIGHTINGS_POOL and agreed >= _AGREEMENT_POOL * total)
+                or (each.hits >= _SIGHTINGS_OWN and _MISSES_OWN * each.misses <= each.hits)
+            )
         ):
             each.limit = each.most
         elif 2 * each.hits < each.misses:
@@ -517,16 +580,31 @@ def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
     own = max(each.limit for each in same)
     slots = own or max(limit or _SLOTS_ASSUMED, *(each.most for each in same))
     bound = _LIMIT if own or limit else "assumed"
-    running = math.fsum(each.kv_running for each in same)
-    fits = _KV_REACHED * _ratio(running, math.fsum(each.kv_used for each in same))
+    fits = _kv_slots(same)
     if 0 < fits < slots:
         slots, bound = fits, "KV cache"
-    return max(1.0, slots), bound
+    return slots, bound
 
 
-def _log_fits(learned: _Learned) -> float:
-    """Ln of the sequences that fit into the cache; 0 for a backend that does not say."""
-    return math.log(_ratio(learned.kv_running, learned.kv_used) or 1.0)
+def _kv_slots(same: Sequence[_Learned]) -> float:
+    """How many sequences the cache of each of these backends holds; 0 where it does not say."""
+    running = math.fsum(each.kv_running for each in same)
+    used = math.fsum(each.kv_used for each in same)
+    return max(1.0, _KV_REACHED * running / used) if used > 0 else 0.0
+
+
+def _alike_caches(kind: Mapping[str, _Learned], width: float) -> list[list[str]]:
+    """Put backends of one speed together by the sequences that fit into their caches.
+
+    Those whose caches were seen with few sequences count with most of their kind.
+    """
+    told = {a: each for a, each in kind.items() if each.kv_used and each.kv_running >= _KV_TOLD}
+    if not told:
+        return [sorted(kind)]
+    fits = {a: math.log(_ratio(each.kv_running, each.kv_used)) for a, each in told.items()}
+    clusters = _clusters(fits, width)
+    max(clusters, key=len).extend(sorted(kind.keys() - told.keys()))
+    return clusters
 
 
 def _ratio(part: float, whole: float) -> float:

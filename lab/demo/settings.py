@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.policy.capacity import Capacity
 from controller.policy.registry import REGISTRY
 
 SECONDS = 120.0
@@ -35,9 +36,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: One of them has a value that cannot be used.
     """
-    # A policy of measured capacities is what the controller is for; the ladder came before it.
-    default = "capacity" if "capacity" in REGISTRY else "ladder"
-    policy = environment.get("DEMO_POLICY") or default
+    policy = environment.get("DEMO_POLICY") or Capacity.name
     if policy not in REGISTRY:
         raise SettingsError(f"DEMO_POLICY={policy}: expected one of {', '.join(sorted(REGISTRY))}")
     return Settings(_seconds(environment.get("DEMO_SECONDS") or str(SECONDS)), policy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.policy.capacity import Capacity
 from lab.controller import RunningController, controller, local_nginx
 from lab.demo.background import in_background
 from lab.demo.plan import RESERVE_S, SPEEDS, THROTTLED, THROTTLED_SPEED, Plan
@@ -16,6 +17,7 @@ from lab.demo.stage import SELECTOR, Stage, check_alive
 from lab.demo.view import Progress, Reporter, View
 from lab.demo.watch import Watch, recent_ttft
 from lab.load import Load, Outcome
+from simulator.presets import LAB
 
 # Often enough for bars that move and a throttle that comes in time.
 STEP_S = 0.25
@@ -155,7 +157,7 @@ class Turns:
             "selector": SELECTOR,
             "rate_window": f"{cadence.rate_window:g}s",
             "backends": [{"address": address} for address in self._stage.addresses],
-            "policy": {"name": self._settings.policy},
+            "policy": _policy(self._settings.policy),
         }
         return {
             "prometheus": {"url": self._stage.prometheus.url},
@@ -168,3 +170,9 @@ class Turns:
             "nginx": local_nginx(self._stage.nginx),
             "state": {"file": str(directory / "state.json")},
         }
+
+
+def _policy(name: str) -> dict[str, object]:
+    """The policy, told what its user knows: these engines run few sequences at once."""
+    told = {"max_num_seqs": LAB.max_num_seqs} if name == Capacity.name else {}
+    return {"name": name, **told}

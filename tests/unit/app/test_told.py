@@ -1,6 +1,8 @@
 """What is told of a tick: the status, the log event, and the tables for people."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +12,15 @@ from controller.app import tables
 from controller.app.log import MOST_BACKENDS, tick_event
 from controller.app.loop import TickRecord
 from controller.app.status import status
+from controller.app.telemetry import Telemetry
 from controller.core.errors import ActuationError, ActuationFault, SourceError, SourceFault
 from controller.core.model import Observation, SampleFault, Signal, Snapshot
+from controller.core.policy import PolicyMemory, Targets
 from controller.core.settings import PoolSpec
+from controller.policy.equal import Equal
 from controller.policy.ladder import Ladder
 
+from .test_telemetry import record, value
 from .ticks import START_S, A, B, C, Controller, seen, shot
 
 REFUSED = SourceError(SourceFault.REFUSED, "connection refused")
@@ -71,6 +77,29 @@ def backends(described: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {backend["address"]: backend for backend in pool["backends"]}
 
 
+class Slotted(Equal):
+    """Equal weights with 16 slots each."""
+
+    def step(
+        self, signals: Mapping[str, Mapping[str, float]], memory: PolicyMemory
+    ) -> tuple[Targets, PolicyMemory]:
+        """The same slots for all."""
+        targets, memory = super().step(signals, memory)
+        return replace(targets, max_conns=dict.fromkeys(signals, 16)), memory
+
+
+def test_a_limit_is_told_everywhere() -> None:
+    """Slots stand in the status, the log, the table and the metrics, beside the weight."""
+    controller, telemetry = Controller([PoolSpec("llm", Slotted(), [A, B])]), Telemetry("1.2.3")
+    tick = controller.tick(shot(0, {A: seen(), B: seen()}))
+    described = backends(status(tick))[A]
+    assert (described["max_conns_desired"], described["max_conns_applied"]) == (16, 16)
+    assert tick_event(tick)["pools"]["llm"]["backends"][A]["max_conns"] == 16
+    assert "100 (most 16)" in printed(tables.status_view(status(tick)))
+    record(telemetry, tick)
+    assert value(telemetry, "backend_max_conns_applied", pool="llm", backend=A) == 16
+
+
 @every_tick
 def test_every_weight_in_the_status_has_its_reason(tick: TickRecord) -> None:
     """Each backend of each pool has a reason beside its weights."""
@@ -88,6 +117,8 @@ def test_the_status_of_a_backend() -> None:
         "weight_applied": 60,
         "down_desired": False,
         "down_applied": False,
+        "max_conns_desired": None,
+        "max_conns_applied": None,
         "reason": "policy",
         "detail": "KV 0.80: 60",
         "up": True,

@@ -104,14 +104,19 @@ def test_overload_is_the_mean_of_cells_from_load_0_8_on() -> None:
     assert eventful["overload_goodput"] == {}
 
 
-def test_a_request_is_falsely_shed_where_the_pool_could_carry_all() -> None:
-    """Of what is shed, that of cells up to load 0.8 without events is the false part."""
+def test_a_request_is_falsely_shed_where_nothing_need_be() -> None:
+    """Of what is shed, that of cells that another router serves well is the false part."""
     cells = steady_cells()
     rows = [
-        Row(cell.name, "capacity_shed", 1, figures(shed=shed))
-        for cell, shed in zip(cells, (0.01, 0.2), strict=True)
+        row
+        for cell, shed, goodput in zip(cells, (0.01, 0.2), (0.97, 0.4), strict=True)
+        for row in (
+            Row(cell.name, "capacity_shed", 1, figures(shed=shed, goodput=0.99)),
+            Row(cell.name, "jsq", 1, figures(goodput=goodput)),
+        )
     ]
-    assert report_of(cells, rows, {}, HEAD)["false_shed"] == {"capacity_shed": 0.01}
+    report = report_of(cells, rows, {}, HEAD)
+    assert report["false_shed"] == {"capacity_shed": 0.01, "jsq": 0.0}
 
 
 def test_the_json_is_finite_and_reads_back() -> None:

@@ -160,6 +160,25 @@ def test_a_newcomer_gets_the_median_of_the_pool() -> None:
     assert made.reasons[D] == (BackendReason.UNSEEN, "no sample of kv_usage")
 
 
+@pytest.mark.parametrize(("when_full", "limit"), [(WhenFull.SHED, 7), (WhenFull.SPILL, None)])
+def test_a_newcomer_takes_no_more_than_others_where_requests_are_shed(
+    when_full: WhenFull, limit: int | None
+) -> None:
+    """A backend that was never measured has the median of the limits where requests are shed."""
+    spec = pool_of(options=UpstreamOptions(when_full=when_full))
+    snapshot = shot(START_S, {A: seen(admitted=5.0), B: seen(admitted=7.0), C: seen(admitted=9.0)})
+    assert make_target(snapshot, spec=spec).servers[3] == Server(D, max_conns=limit)
+
+
+def test_what_a_backend_that_is_out_could_carry_makes_no_new_file() -> None:
+    """The line of a backend that is out stays as it was, whatever the policy wants of it."""
+    spec = pool_of(options=UpstreamOptions(when_full=WhenFull.SHED))
+    memory = PoolMemory(health={B: OUT})
+    applied = (Server(A), Server(B, 20, down=True, max_conns=3), Server(C), Server(D))
+    snapshot = shot(START_S, dict.fromkeys(FOUR, seen(admitted=9.0)))
+    assert make_target(snapshot, spec=spec, memory=memory, applied=applied).servers[1] == applied[1]
+
+
 def test_a_drained_backend_is_down() -> None:
     """Whoever is taken out on request is down, and the others serve."""
     made = make_target(shot(START_S), spec=pool_of(drained=frozenset({B})))
@@ -351,11 +370,12 @@ def test_a_drain_is_obeyed_by_the_blind() -> None:
 
 @pytest.mark.parametrize(("blind_s", "neutral"), [(599.0, False), (600.0, False), (601.0, True)])
 def test_the_hold_of_a_blind_pool_ends(blind_s: float, *, neutral: bool) -> None:
-    """After the hold all serve at the neutral weight, and whoever was out is back."""
+    """After the hold all serve at the neutral weight under their limits, who was out is back."""
     memory = PoolMemory(blind_since_s=START_S - blind_s, health={C: OUT})
     made = make_target(blind(START_S), memory=memory, applied=APPLIED)
     if neutral:
-        assert made.servers == tuple(Server(address, 40) for address in FOUR)
+        limits = {B: 3}
+        assert made.servers == tuple(Server(a, 40, max_conns=limits.get(a)) for a in FOUR)
         assert made.reasons[A] == (
             BackendReason.NEUTRAL,
             "blind for 601 s: the learned neutral weight",
