@@ -44,6 +44,10 @@ bench-control: $(STAMP) servers ## measure what the control loop costs
 bench-real: $(STAMP) servers ## compare routers in front of real vLLM servers, for over two hours
 	@$(BIN)/python -m bench.real $(REAL_ARGS)
 
+.PHONY: bench-research
+bench-research: $(STAMP) ## try ideas for the policy in virtual time, and write what became of them
+	@$(BIN)/python -m bench.research
+
 ##@ Test
 
 .PHONY: test

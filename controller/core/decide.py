@@ -193,7 +193,7 @@ def _observe(
         return None, replace(before, seen_s=seen, blind_since_s=since_s)
     targets, learned = spec.policy.step(verdict.signals, before.policy)
     weights = {a: weight for a, weight in before.weights.items() if a in present}
-    weights.update(targets.weights)
+    weights.update({a: w for a, w in targets.weights.items() if a not in targets.unknown})
     return targets, PoolMemory(
         policy={a: numbers for a, numbers in learned.items() if a in present},
         weights=weights,

@@ -24,12 +24,15 @@ class Targets:
             elsewhere. Backends without a limit are absent.
         admitted: Most requests in flight by backend that it serves within the latency objective;
             beyond them all, a request is better turned away. Absent where it is not known.
+        unknown: Backends of which the policy has learned nothing yet. They keep the weight that
+            Nginx serves; only one that it does not serve gets the weight given here.
     """
 
     weights: Mapping[str, float]
     details: Mapping[str, str] = field(default_factory=dict)
     max_conns: Mapping[str, int] = field(default_factory=dict)
     admitted: Mapping[str, int] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
     @property
     def shares(self) -> dict[str, float]:

@@ -77,14 +77,18 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
     reasons: dict[str, Why] = {}
     remembered, verdict = case.memory.weights, case.verdict
     limits = _limits(case, targets)
-    known = {server.address: server.max_conns for server in case.applied or ()}
+    served = {server.address: server for server in case.applied or ()}
     newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
     for member in case.members:
         weight, limit = targets.weights.get(member), limits.get(member)
         if weight is not None:
+            if member in targets.unknown and member in served:
+                # Weights that were good before a restart are better than no opinion.
+                weight, limit = served[member].weight, served[member].max_conns
             reasons[member] = (BackendReason.POLICY, targets.details.get(member, ""))
         elif member in remembered:
-            weight, limit = remembered[member], known.get(member)
+            weight = remembered[member]
+            limit = served[member].max_conns if member in served else None
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer

@@ -461,7 +461,8 @@ class Capacity:
             and (known[address].limited or (unlike and (one in crowded or one.bound == _LIMIT)))
         }
         admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
-        return Targets(weights, details, slots, admitted)
+        unknown = frozenset(weights.keys() - carried.keys())
+        return Targets(weights, details, slots, admitted, unknown)
 
 
 def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:

@@ -41,8 +41,11 @@ def arrive(world: World, index: int, now_s: float) -> None:
             request.tries = min(request.tries, clock.tries)
     else:
         replica = below(clock, clock.replicas) if clock.replicas > 1 else 0
-        worker = below(clock, clock.tables) if clock.tables > 1 else 0
-        request.table = replica * clock.tables + worker
+        if clock.long_from > 0:
+            table = int(request.prompt >= clock.long_from)
+        else:
+            table = below(clock, clock.tables) if clock.tables > 1 else 0
+        request.table = replica * clock.tables + table
         request.tries = tries_for(world, request.table)
     send(world, index, now_s)
 

@@ -173,6 +173,7 @@ CLOCK: Final = np.dtype(
         ("mode", "i8"),
         ("replicas", "i8"),
         ("tables", "i8"),  # sets of counters per replica: one, or one per worker without a zone
+        ("long_from", "i8"),  # prompts from here on take the second table; 0 for no such split
         ("max_fails", "i8"),
         ("fail_timeout", "i8"),
         ("tries", "i8"),  # 0 for as many as there are servers

@@ -27,6 +27,8 @@ class NginxSetup:
         retry_500: whether proxy_next_upstream names http_500 and non_idempotent.
         spill: whether servers with max_conns stand in the upstream again as backups. Without
             it, requests beyond them are shed. A controlled pool brings its own `when_full`.
+        forgets: whether a change of the upstream is a reload, which makes Nginx forget what is in
+            flight and who failed; without it, it is one of variables that balancing code reads.
     """
 
     replicas: int = 1
@@ -37,6 +39,22 @@ class NginxSetup:
     tries: int = 0
     retry_500: bool = False
     spill: bool = True
+    forgets: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongPrompts:
+    """Requests with long prompts in an upstream of their own, with the same servers.
+
+    As with a map of `$content_length`; it has counters of its own.
+
+    Attributes:
+        from_tokens: the shortest prompt that goes there.
+        weights: one per server, 0 for a server that is down there.
+    """
+
+    from_tokens: int
+    weights: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +62,19 @@ class LeastConn:
     """Nginx's least_conn with lines that stay as they are.
 
     Attributes:
-        weights: one per server; None for equal ones.
+        weights: one per server, 0 for a server that is down; None for equal ones.
         max_conns: one per server, None for no limit.
+        reserve: servers, by number, that stand among the backups alone; they get what is beyond the
+            limits of the others.
+        long_prompts: where those go; None for the same upstream. Wants a `zone`.
         reload_every_s: a forced reload, 0 for none; it changes nothing but what Nginx remembers.
         nginx: how Nginx is set up.
     """
 
     weights: tuple[int, ...] | None = None
     max_conns: tuple[int | None, ...] | None = None
+    reserve: tuple[int, ...] = ()
+    long_prompts: LongPrompts | None = None
     reload_every_s: float = 0.0
     nginx: NginxSetup = field(default_factory=NginxSetup)
     mode: int = field(default=layout.LEAST_CONN, init=False)
@@ -59,7 +82,7 @@ class LeastConn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRobin:
-    """Nginx's smooth weighted round robin; the attributes are those of LeastConn."""
+    """Nginx's smooth weighted round robin; the attributes mean what they mean in LeastConn."""
 
     weights: tuple[int, ...] | None = None
     max_conns: tuple[int | None, ...] | None = None

@@ -185,9 +185,12 @@ class _Course:
 
     @staticmethod
     def _fixed_line(router: LeastConn | RoundRobin, server: int) -> Line:
+        weight = router.weights[server] if router.weights else 1
         return Line(
-            weight=router.weights[server] if router.weights else 1,
+            weight=max(1, weight),
+            down=weight == 0,
             max_conns=router.max_conns[server] if router.max_conns else None,
+            reserve=isinstance(router, LeastConn) and server in router.reserve,
         )
 
     def _start_controllers(self, router: Controlled, known: Sequence[bool]) -> None:
@@ -217,13 +220,20 @@ class _Course:
         self._changes.append(Change(at_s, replica, tuple(lines), reason))
 
     def _serve(self, replica: int, lines: Sequence[Line | None]) -> None:
+        nginx: NginxSetup = self._router.nginx  # type: ignore[union-attr]  # only Nginx has lines
+        spill = nginx.spill
         if isinstance(self._router, Controlled):
             spill = self._router.spec.options.when_full is WhenFull.SPILL
-        else:
-            nginx: NginxSetup = self._router.nginx  # type: ignore[union-attr]  # only Nginx has lines
-            spill = nginx.spill
         write_lines(self.world, replica, lines, backups=spill)
-        forget(self.world, replica)
+        if isinstance(self._router, LeastConn) and self._router.long_prompts:
+            weights = self._router.long_prompts.weights
+            theirs = [
+                Line(max(1, weight), down=weight == 0) if line else None
+                for weight, line in zip(weights, lines, strict=True)
+            ]
+            write_lines(self.world, replica, theirs, backups=spill, table=1)
+        if nginx.forgets:
+            forget(self.world, replica)
 
 
 def _rules(router: Router, timeout_s: float) -> Rules:
@@ -231,10 +241,12 @@ def _rules(router: Router, timeout_s: float) -> Rules:
         nginx = router.nginx
         controlled = router if isinstance(router, Controlled) else None
         options = controlled.spec.options if controlled else nginx
+        split = router.long_prompts if isinstance(router, LeastConn) else None
         return Rules(
             mode=router.mode,
             replicas=nginx.replicas,
-            tables=1 if nginx.zone else nginx.workers,
+            tables=2 if split else 1 if nginx.zone else nginx.workers,
+            long_from=split.from_tokens if split else 0,
             max_fails=options.max_fails,
             fail_timeout_s=int(options.fail_timeout_s),
             tries=nginx.tries,

@@ -25,6 +25,8 @@ class Rules:
         mode: how a server is chosen, a constant of `layout`.
         replicas: Nginx instances, each with its own counters; a request goes to any of them.
         tables: sets of counters per replica: 1 with a `zone`, else one per worker.
+        long_from: prompt tokens from which a request takes the second of two tables; 0 to draw
+            the table.
         max_fails: failures after which Nginx passes over a server; 0 for never.
         fail_timeout_s: for how long, and how far apart failures may lie; whole seconds.
         tries: servers a request is sent to at most; 0 for all.
@@ -40,6 +42,7 @@ class Rules:
     mode: int = layout.LEAST_CONN
     replicas: int = 1
     tables: int = 1
+    long_from: int = 0
     max_fails: int = 2
     fail_timeout_s: int = 30
     tries: int = 0
@@ -84,6 +87,7 @@ def _clock(rules: Rules, seed: int) -> Records:
     clock["mode"] = rules.mode
     clock["replicas"] = rules.replicas
     clock["tables"] = rules.tables
+    clock["long_from"] = rules.long_from
     clock["max_fails"] = rules.max_fails
     clock["fail_timeout"] = rules.fail_timeout_s
     clock["tries"] = rules.tries
@@ -144,30 +148,47 @@ class Line:
         weight: at least 1.
         down: whether it gets no request.
         max_conns: most requests in flight; None for no limit.
+        reserve: whether it stands among the backups alone.
     """
 
     weight: int = 1
     down: bool = False
     max_conns: int | None = None
+    reserve: bool = False
 
 
-def write_lines(world: World, replica: int, lines: Sequence[Line | None], *, backups: bool) -> None:
-    """Put an upstream into one replica's tables; it is in force from the next `forget` on.
+def write_lines(
+    world: World,
+    replica: int,
+    lines: Sequence[Line | None],
+    *,
+    backups: bool,
+    table: int | None = None,
+) -> None:
+    """Put an upstream into one replica's tables, as if it had always stood there.
+
+    What Nginx counted is kept; a reload is a `forget` beside it.
 
     Args:
         world: the world.
         replica: which Nginx.
         lines: one per server, None for a server that is not in the upstream.
         backups: whether the live servers stand there again, as backups without a limit, once one
-            of them has a limit.
+            of them has a limit or is a reserve.
+        table: only into this one of the replica's tables; None for all.
     """
     tables, servers = int(world.clock[0]["tables"]), len(lines)
-    spill = backups and any(line and line.max_conns and not line.down for line in lines)
-    for peers in world.peers[replica * tables : (replica + 1) * tables]:
+    spill = backups and any(
+        line and (line.max_conns or line.reserve) and not line.down for line in lines
+    )
+    first, count = (0, tables) if table is None else (table, 1)
+    for peers in world.peers[replica * tables + first :][:count]:
         for server, line in enumerate(lines):
             for peer, limited in ((peers[server], True), (peers[servers + server], False)):
-                peer["present"] = line is not None and (limited or (spill and not line.down))
+                peer["present"] = line is not None and (
+                    not line.reserve if limited else spill and not line.down
+                )
                 if line is not None:
-                    peer["weight"] = line.weight
+                    peer["weight"] = peer["effective"] = line.weight
                     peer["down"] = line.down
                     peer["max_conns"] = (line.max_conns or 0) if limited else 0

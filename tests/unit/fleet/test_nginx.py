@@ -73,6 +73,15 @@ def test_a_reload_forgets_what_is_in_flight(reload: bool, expected: dict[int, in
     assert Counter(nginx.send() for _ in range(50)) == expected
 
 
+def test_weights_that_change_without_a_reload_hold_for_what_is_in_flight() -> None:
+    """Of 200 requests, half of them sent before, three quarters stand at the weight of 3."""
+    nginx = Nginx(weights(1, 1))
+    assert Counter(nginx.send() for _ in range(100)) == {0: 50, 1: 50}
+    write_lines(nginx.world, 0, weights(3, 1), backups=True)
+    assert Counter(nginx.send() for _ in range(100)) == {0: 100}
+    assert nginx.world.peers[0]["conns"].tolist() == [150, 50, 0, 0]
+
+
 def test_a_server_that_is_down_gets_nothing() -> None:
     """All requests go to the others, and none when all are down."""
     nginx = Nginx([Line(), Line(down=True)])
@@ -97,6 +106,13 @@ def test_backups_take_what_is_beyond_the_limits() -> None:
     assert Counter(nginx.send() for _ in range(6)) == {2: 4, 3: 2}
     nginx.answer(0, 100.0)
     assert nginx.send() == 0
+
+
+def test_a_reserve_gets_only_what_is_beyond_the_limits() -> None:
+    """Though idle it is passed over, until the other is full; then both serve, by weight."""
+    nginx = Nginx([Line(2, max_conns=3), Line(1, reserve=True)])
+    assert [nginx.send() for _ in range(3)] == [0, 0, 0]
+    assert Counter(nginx.send() for _ in range(6)) == {2: 4, 3: 2}
 
 
 def test_a_server_that_is_down_is_no_backup() -> None:

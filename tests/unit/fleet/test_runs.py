@@ -30,6 +30,7 @@ from simulator.fleet.routers import (
     Controlled,
     JoinShortestQueue,
     LeastConn,
+    LongPrompts,
     NginxSetup,
     Oracle,
     PowerOfTwo,
@@ -227,6 +228,32 @@ def test_forced_reloads_happen_on_time_and_spoil_least_conn() -> None:
     forced = run(POOL, workload, LeastConn(reload_every_s=2.0), duration_s=300.0)
     assert [change.at_s for change in forced.changes][:3] == [2.0, 4.0, 6.0]
     assert forced.summary().ttft_p99_s > 1.5 * calm.summary().ttft_p99_s
+
+
+def test_a_change_that_is_no_reload_forgets_nothing() -> None:
+    """An upstream that is set again every 2 s, without a reload, moves no request."""
+    workload = steady(8.0, 60.0)
+    lasting, often = (
+        run(
+            POOL,
+            workload,
+            LeastConn(reload_every_s=period_s, nginx=NginxSetup(forgets=False)),
+            duration_s=60.0,
+        )
+        for period_s in (0.0, 2.0)
+    )
+    assert often.reloads == 29
+    assert np.array_equal(lasting.server, often.server)
+
+
+def test_long_prompts_have_an_upstream_of_their_own() -> None:
+    """From 60 tokens on they go where its weights say, whatever the other upstream's are."""
+    split = LongPrompts(from_tokens=60, weights=(1, 0, 1, 0))
+    router = LeastConn(weights=(0, 1, 1, 1), long_prompts=split)
+    result = run(POOL, steady(8.0, 60.0), router, duration_s=60.0)
+    for_long = result.prompt_tokens >= 60
+    assert set(result.server[for_long]) == {0, 2}
+    assert set(result.server[~for_long]) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("discovered", [True, False])

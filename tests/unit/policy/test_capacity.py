@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from controller.core.model import Signal
+from controller.core.memory import Applied, Memory
+from controller.core.model import Server, Signal
 from controller.core.policy import PolicyMemory, Targets
 from controller.core.settings import PoolSpec
 from controller.policy.capacity import Capacity
@@ -202,6 +203,21 @@ def test_the_first_glance_changes_nothing() -> None:
     """One tick with traffic is not enough to tell servers apart."""
     targets, _ = after([{A: signals(0.02, 5), B: signals(0.2, 5)}])
     assert set(targets.weights.values()) == {100.0}
+
+
+def test_what_is_served_stays_until_something_is_learned() -> None:
+    """A controller that lost its memory leaves the weights alone that it finds in the file."""
+    found = tuple(Server(a, w) for a, w in zip(GPUS.addresses, (100, 90, 40, 5), strict=True))
+    memory = Memory(applied=Applied("0" * 16, None, {"llm": found}))
+    result = run(
+        GPUS,
+        requests(GPUS, 15.0),
+        Controlled(spec=PoolSpec("llm", Capacity(), GPUS.addresses), memory=memory),
+        duration_s=15.0,
+        drain_s=0.0,
+    )
+    (tick,) = result.ticks
+    assert tick.decision.pools["llm"].target.servers == found
 
 
 def test_who_has_not_been_seen_at_work_gets_the_median() -> None:

@@ -66,6 +66,7 @@ def test_shares_are_finite_positive_and_whole(policy: Policy, history: list[Sign
         assert math.isclose(sum(targets.shares.values()), 1)
         assert targets.details.keys() <= signals.keys()
         assert targets.max_conns.keys() <= signals.keys()
+        assert targets.unknown <= signals.keys()
         assert all(isinstance(limit, int) and limit >= 1 for limit in targets.max_conns.values())
 
 
