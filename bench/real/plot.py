@@ -2,21 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.drawing import STYLE, save
 from bench.real.plan import Router
 
-# Text stays text, ids are hashes of their content: the same results give the same file.
-_STYLE: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "bench",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 _COLOURS = {
     Router.ROUND_ROBIN: "#9e9e9e",
     Router.LEAST_CONN: "#000000",
@@ -33,7 +26,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Draw the steady loads: a line through all repeats together, a dot for each."""
     loads = [name for name in found if name.isdigit()]
     routers = [router for router in Router if router in found[loads[0]]["routers"]]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4), layout="constrained")
         for axes, (figure_name, label) in zip(figure.subplots(1, 2), _PANELS, strict=True):
             for router in routers:
@@ -46,7 +39,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             axes.grid(color="#dddddd", linewidth=0.5)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        save(figure, path)
 
 
 def _line(axes: Any, loads: list[int], each: list[Any], name: str, router: Router) -> None:  # noqa: ANN401 - matplotlib's axes

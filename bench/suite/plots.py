@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.drawing import STYLE, save
 from bench.suite.report import COMPARED
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from bench.suite.report import Report
     from simulator.fleet.results import RunResult
 
-# Text stays text, ids are hashes of their content, and no date is written.
-_STYLE: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "bench",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 _COLOURS: Final = {
     "round_robin": "#9e9e9e",
     "least_conn": "#000000",
@@ -48,7 +41,7 @@ def draw_ttft(report: Report, path: Path) -> None:
     """P99 of the time to first token, a row per cell and a dot per policy."""
     cells, policies = report["cells"], list(report["ratios"])
     headline = report["headline"]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 1.4 + 0.2 * len(cells)), layout="constrained")
         axes = figure.subplots()
         for name in policies:
@@ -68,12 +61,12 @@ def draw_ttft(report: Report, path: Path) -> None:
         axes.set_xlabel("P99 of the time to first token, s")
         axes.grid(color="#dddddd", linewidth=0.5)
         figure.legend(loc="outside upper center", ncols=6, frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_throttle(cell: Cell, results: Mapping[str, RunResult], path: Path) -> None:
     """Weights and latency over time, a column per policy."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * len(results), 5), layout="constrained")
         grid = figure.subplots(2, len(results), sharex=True, sharey="row", squeeze=False)
         servers = 0
@@ -101,7 +94,7 @@ def draw_throttle(cell: Cell, results: Mapping[str, RunResult], path: Path) -> N
             ncols=servers,
             frameon=False,
         )
-        _save(figure, path)
+        save(figure, path)
 
 
 def _weights(result: RunResult) -> tuple[Any, Any]:
@@ -131,7 +124,3 @@ def _ttft_over_time(result: RunResult) -> tuple[Any, Any]:
         known = ttft_s[inside & ~np.isnan(ttft_s)]
         found.append(float(np.percentile(known, 99)) if len(known) else np.nan)
     return starts + _WINDOW_S / 2, np.array(found)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})

@@ -417,9 +417,10 @@ class Capacity:
             step_s = math.exp(math.fsum(steps[address] for address in kind) / len(kind))
             within = self.admit_share * (self.itl_limit_s / step_s - 1) / per_slot
             for same in _alike_caches({a: seen[a] for a in kind}, self.alike_slots):
-                slots, bound = _slots([seen[address] for address in same], limit)
+                members = [seen[address] for address in same]
+                slots, bound = _slots(members, limit)
                 rate = slots / (step_s * (1 + slots * per_slot))
-                room = self._room([seen[address] for address in same])
+                room = self._room(members)
                 # Where one sequence is too slow already, turning others away helps nobody.
                 admitted = min(room, within) if within >= 1 else room
                 one = _Carried(rate, slots, admitted, step_s, bound)
@@ -447,7 +448,8 @@ class Capacity:
             for address, one in carried.items()
             if address in weights
         }
-        details |= dict.fromkeys(weights.keys() - carried.keys(), "no traffic to learn from yet")
+        unknown = frozenset(weights.keys() - carried.keys())
+        details |= dict.fromkeys(unknown, "no traffic to learn from yet")
         # Among equals the least loaded has a free slot as long as anyone has one, and a limit
         # would only cost a reload. So would a limit that is never reached; and it would keep out
         # who waits for a prompt to be computed rather than for a slot. One that was wanted once
@@ -461,7 +463,6 @@ class Capacity:
             and (known[address].limited or (unlike and (one in crowded or one.bound == _LIMIT)))
         }
         admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
-        unknown = frozenset(weights.keys() - carried.keys())
         return Targets(weights, details, slots, admitted, unknown)
 
 
@@ -472,13 +473,13 @@ def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
 
 def _learned(numbers: Mapping[str, float]) -> _Learned:
     """A backend's memory; that of another version, or a damaged one, is as good as none."""
+    values = [numbers.get(name, math.nan) for name in _NAMES]
     if not all(
-        0 <= numbers.get(name, -1.0) < _NUMBER_MOST for name in _NAMES if name not in _SIGNED
+        abs(value) < _NUMBER_MOST and (value >= 0 or name in _SIGNED)
+        for name, value in zip(_NAMES, values, strict=True)
     ):
         return _Learned()
-    if not all(-_NUMBER_MOST < numbers.get(name, math.nan) < _NUMBER_MOST for name in _SIGNED):
-        return _Learned()
-    learned = _Learned(*(numbers[name] for name in _NAMES))
+    learned = _Learned(*values)
     divisors = (learned.flow, learned.time, learned.weight, learned.since_jump)
     sound = min(divisors) > _NUMBER_LEAST and abs(learned.log_time_now) < _LOG_MOST
     return learned if not learned.ticks or sound else _Learned()
