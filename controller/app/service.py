@@ -28,7 +28,7 @@ class Service:
     def __init__(self, parts: Parts, version: str) -> None:
         self._parts = parts
         self._log = structlog.get_logger("vllm_nginx_lb")
-        self._telemetry = Telemetry(version)
+        self._telemetry = Telemetry(version, parts.interval_s, parts.pools)
         self._loop = self._restore()
         self._stop = threading.Event()
         self._started_s = time.monotonic()
@@ -92,6 +92,7 @@ class Service:
         try:
             self._parts.store.save(self._loop.memory)
         except OSError as error:
+            self._telemetry.unsaved.inc()
             file = self._parts.store.path
             self._log.warning("memory not saved", file=str(file), error=error.strerror)
 

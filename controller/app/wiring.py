@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from controller.app.config import (
     PoolConfig,
     PrometheusConfig,
 )
+from controller.app.last_tick import PoolInfo
 from controller.app.loop import Wiring
 from controller.core.health import HEALTH_SIGNALS
 from controller.core.memory import Memory
@@ -53,6 +54,7 @@ class Parts:
         resolver: The name resolver, to be closed.
         client: The Prometheus client, to be closed.
         lock: To be held by whoever writes: one controller per directory.
+        pools: What the metrics say of the pools.
         listen: Where the HTTP interface listens.
         interval_s: Seconds between the starts of two ticks.
         tick_limit_s: Seconds that a tick may take at most when everything times out.
@@ -64,6 +66,7 @@ class Parts:
     resolver: SystemResolver
     client: PrometheusClient
     lock: DirectoryLock
+    pools: Sequence[PoolInfo]
     listen: str
     interval_s: float
     tick_limit_s: float
@@ -99,6 +102,7 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
         resolver,
         client,
         DirectoryLock(_written(config)),
+        [PoolInfo(pool.name, pool.engine, pool.policy.name) for pool in config.pools],
         config.telemetry.listen,
         config.control.interval,
         _tick_limit_s(config),

@@ -13,7 +13,7 @@ from controller.core.gate import Verdict, judge
 from controller.core.health import examine
 from controller.core.memory import Memory, PoolMemory
 from controller.core.model import NginxView, Server, Snapshot
-from controller.core.policy import Targets
+from controller.core.policy import Carries, Targets
 from controller.core.reasons import PoolReason
 from controller.core.render import Rendered, Upstream, WhenFull, render
 from controller.core.settings import Limits, PoolSpec
@@ -40,6 +40,7 @@ class PoolDecision:
         usable: Number of backends with usable signals.
         blind: Why the pool's snapshot is not fit to act on; None when it is.
         blind_detail: The same for a person.
+        carries: What the policy has learned that backends carry; empty while the pool is blind.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PoolDecision:
     usable: int
     blind: PoolReason | None
     blind_detail: str
+    carries: Mapping[str, Carries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +166,9 @@ def _decide_pool(spec: PoolSpec, now: Situation) -> tuple[PoolDecision, PoolMemo
     )
     wanted = target(case)
     reason, detail = _change(case, wanted, now)
-    usable = len(verdict.signals)
+    usable, carries = len(verdict.signals), targets.carries if targets else {}
     return PoolDecision(
-        spec.name, reason, detail, wanted, usable, verdict.blind, verdict.detail
+        spec.name, reason, detail, wanted, usable, verdict.blind, verdict.detail, carries
     ), after
 
 

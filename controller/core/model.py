@@ -60,12 +60,14 @@ class Observation:
         faults: Signals that were returned but cannot be used.
         age_s: Age in seconds of the oldest sample of the backend; None when there was none.
         up: Whether the last scrape succeeded; None when Prometheus has no `up` for the backend.
+        instance: The value of the instance label that stands for the backend; "" when unknown.
     """
 
     signals: Mapping[str, float] = field(default_factory=dict)
     faults: Mapping[str, SampleFault] = field(default_factory=dict)
     age_s: float | None = None
     up: bool | None = None
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,19 @@ WEIGHT_MAX = 100.0
 
 
 @dataclass(frozen=True, slots=True)
+class Carries:
+    """What a policy has learned that a backend can carry.
+
+    Attributes:
+        tokens_per_s: Generated tokens per second with all its slots taken.
+        slots: Sequences that it runs at once; None while that is an assumption.
+    """
+
+    tokens_per_s: float
+    slots: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Targets:
     """What a policy wants.
 
@@ -26,6 +39,8 @@ class Targets:
             beyond them all, a request is better turned away. Absent where it is not known.
         unknown: Backends of which the policy has learned nothing yet. They keep the weight that
             Nginx serves; only one that it does not serve gets the weight given here.
+        carries: What was learned, for people and autoscalers; also of backends whose signals are
+            not usable now. Those of which nothing was learned are absent.
     """
 
     weights: Mapping[str, float]
@@ -33,6 +48,7 @@ class Targets:
     max_conns: Mapping[str, int] = field(default_factory=dict)
     admitted: Mapping[str, int] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    carries: Mapping[str, Carries] = field(default_factory=dict)
 
     @property
     def shares(self) -> dict[str, float]:

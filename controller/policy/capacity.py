@@ -33,7 +33,7 @@ from operator import attrgetter
 from typing import ClassVar
 
 from controller.core.model import Signal
-from controller.core.policy import WEIGHT_MAX, PolicyMemory, Targets
+from controller.core.policy import WEIGHT_MAX, Carries, PolicyMemory, Targets
 
 # An engine's KV cache is never quite full: vLLM stops admitting, and preempts, below 100 %.
 _KV_REACHED = 0.9
@@ -93,6 +93,7 @@ _PROMPT_SHORT = 256
 _SIGHTINGS_OWN, _MISSES_OWN = 3, 3
 
 _LIMIT = "the engine's limit"
+_ASSUMED = "assumed"
 
 
 @dataclass(slots=True)
@@ -463,7 +464,11 @@ class Capacity:
             and (known[address].limited or (unlike and (one in crowded or one.bound == _LIMIT)))
         }
         admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
-        return Targets(weights, details, slots, admitted, unknown)
+        carries = {
+            address: Carries(one.tokens_per_s, None if one.bound == _ASSUMED else one.slots)
+            for address, one in carried.items()
+        }
+        return Targets(weights, details, slots, admitted, unknown, carries)
 
 
 def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
@@ -581,7 +586,7 @@ def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
     """
     own = max(each.limit for each in same)
     slots = own or max(limit or _SLOTS_ASSUMED, *(each.most for each in same))
-    bound = _LIMIT if own or limit else "assumed"
+    bound = _LIMIT if own or limit else _ASSUMED
     fits = _kv_slots(same)
     if 0 < fits < slots:
         slots, bound = fits, "KV cache"

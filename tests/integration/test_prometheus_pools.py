@@ -27,6 +27,7 @@ def test_static_pool_has_every_configured_backend(server: RunningPrometheus) -> 
     assert set(seen.observations) == {"10.0.0.1:80", "10.0.0.2:80"}
     assert seen.observations["10.0.0.1:80"].signals[Signal.RUNNING] == 3
     assert seen.observations["10.0.0.2:80"].up is None
+    assert [each.instance for each in seen.observations.values()] == ["old:8000", "gone:8000"]
     assert seen.observations["10.0.0.2:80"].signals == {}
     assert seen.unmapped == ("both:8000",)
 
@@ -36,6 +37,7 @@ def test_discovery_maps_instances(server: RunningPrometheus) -> None:
     mapping = InstanceMapping("(ol)(?P<last>.):8000", "$1${last}.llm.svc:9000")
     seen = observe_one(server, pool("old", mapping=mapping))
     assert set(seen.observations) == {"old.llm.svc:9000"}
+    assert seen.observations["old.llm.svc:9000"].instance == "old:8000"
     assert seen.unmapped == ("both:8000",)
 
 

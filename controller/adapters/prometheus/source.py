@@ -136,4 +136,5 @@ def _observation(answer: PoolAnswer, instance: str, own: frozenset[str]) -> Obse
         if stale and not (signals.keys() - stale - own):
             faults = faults | dict.fromkeys(own & signals.keys(), SampleFault.STALE)
         signals = {name: value for name, value in signals.items() if name not in faults}
-    return Observation(signals, faults, answer.ages.get(instance), answer.up.get(instance))
+    ages, up = answer.ages, answer.up
+    return Observation(signals, faults, ages.get(instance), up.get(instance), instance)

@@ -90,7 +90,8 @@ class Slotted(Equal):
 
 def test_a_limit_is_told_everywhere() -> None:
     """Slots stand in the status, the log, the table and the metrics, beside the weight."""
-    controller, telemetry = Controller([PoolSpec("llm", Slotted(), [A, B])]), Telemetry("1.2.3")
+    controller = Controller([PoolSpec("llm", Slotted(), [A, B])])
+    telemetry = Telemetry("1.2.3", 10.0)
     tick = controller.tick(shot(0, {A: seen(), B: seen()}))
     described = backends(status(tick))[A]
     assert (described["max_conns_desired"], described["max_conns_applied"]) == (16, 16)

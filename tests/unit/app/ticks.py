@@ -40,11 +40,12 @@ class Controller:
     specs: Sequence[PoolSpec] = field(default_factory=lambda: [PoolSpec("llm", Ladder(), None)])
     memory: Memory = field(default_factory=Memory)
     served: str | None = "0" * 16
+    endpoints: Mapping[str, str] = field(default_factory=dict)
 
     def tick(self, snapshot: Snapshot, error: ActuationError | None = None) -> TickRecord:
         """Run one tick and record it as the loop does."""
         view = NginxView(self.served, 2, 4, "" if self.served else "connection refused")
-        situation = Situation(self.specs, Limits(), snapshot, self.memory, view, {})
+        situation = Situation(self.specs, Limits(), snapshot, self.memory, view, self.endpoints)
         decision, self.memory = decide(situation)
         result, apply_s = Result.HELD, None
         if decision.action == Action.APPLY:

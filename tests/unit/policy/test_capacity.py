@@ -264,6 +264,20 @@ def test_with_short_prompts_the_first_sighting_counts() -> None:
     assert (found.max_conns, long.max_conns) == ({A: 16, B: 16}, {})
 
 
+def test_what_was_learned_is_reported() -> None:
+    """The tokens per second are those of the weights; slots are told once they are known."""
+    history = [{A: signals(0.02, load), B: signals(0.08, load / 2)} for load in LOADS]
+    before, _ = after(history)
+    crowd = {A: signals(0.02, 16, waiting=3), B: signals(0.08, 6)}
+    found, memory = after([*history, *[crowd] * 3])
+    assert {each.slots for each in before.carries.values()} == {None}
+    assert {each.slots for each in found.carries.values()} == {16}
+    ratio = found.carries[B].tokens_per_s / found.carries[A].tokens_per_s
+    assert ratio == pytest.approx(found.weights[B] / found.weights[A])
+    gone, _ = Capacity().step({A: crowd[A]}, memory)
+    assert gone.carries.keys() == {A, B}
+
+
 def test_a_handful_of_sequences_is_no_limit() -> None:
     """Small numbers of running requests repeat themselves by chance."""
     history = [{A: signals(0.02, 3, waiting=1), B: signals(0.08, 2)} for _ in range(9)]
