@@ -24,7 +24,7 @@ export PYTHON
 ##@ Run
 
 .PHONY: demo
-demo: $(STAMP) servers ## show the controller at work on this machine
+demo: $(STAMP) servers monitoring ## show the controller at work on this machine
 	@$(BIN)/python -m lab.demo
 
 .PHONY: bench
@@ -51,7 +51,7 @@ bench-research: $(STAMP) ## try ideas for the policy in virtual time, and write 
 ##@ Test
 
 .PHONY: test
-test: $(STAMP) servers ## run all tests
+test: $(STAMP) servers monitoring logrotate ## run all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: unit
@@ -59,7 +59,7 @@ unit: $(STAMP) ## run the tests that need no server
 	@$(BIN)/pytest -m "not integration" $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: $(STAMP) servers ## run the tests against a real Nginx and Prometheus
+integration: $(STAMP) servers monitoring logrotate ## run the tests against a real Nginx and Prometheus
 	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
 
 ##@ Check
@@ -85,6 +85,21 @@ imports: $(STAMP) ## check who may import whom
 .PHONY: docs
 docs: $(STAMP) ## check links, commands and form of the Markdown pages
 	@$(BIN)/python -m scripts.check_docs
+
+.PHONY: rules
+rules: $(STAMP) servers monitoring logrotate ## check and test recordings, alerts and their way to people
+	@promtool check rules --lint=all --lint-fatal rules/*.yml
+	@promtool test rules rules/tests/*.yml
+	@for config in deploy/alertmanager/*.yml; do \
+	    [ ! -f "$$config" ] || amtool check-config "$$config" || exit 1; done
+	@$(BIN)/pytest $(wildcard tests/unit/rules tests/unit/alertmanager) $(PYTEST_ARGS)
+
+.PHONY: dashboards
+dashboards: $(STAMP) servers monitoring logrotate ## write the dashboards anew, and test them on two hours of incidents
+	@$(BIN)/python -m grafana.generate
+	@$(BIN)/pytest tests/unit/grafana tests/unit/lab/incidents tests/integration/test_dashboards.py \
+	    tests/integration/test_incident_alerts.py tests/integration/test_incident_world.py \
+	    $(PYTEST_ARGS)
 
 ##@ Keep
 
@@ -113,6 +128,14 @@ help: ## list these targets
 .PHONY: servers
 servers:
 	@scripts/system-packages.sh nginx prometheus
+
+.PHONY: monitoring
+monitoring:
+	@scripts/system-packages.sh prometheus-alertmanager prometheus-nginx-exporter mtail
+
+.PHONY: logrotate
+logrotate:
+	@scripts/system-packages.sh logrotate
 
 # Made anew when the lock changes. Packages that left the lock stay until `make clean`.
 $(STAMP): requirements-dev.lock pyproject.toml

@@ -148,7 +148,6 @@ pools:
     selector: job="vllm"
     rate_window: 30s
     backends: [{backends}]
-    policy: {{name: ladder}}
 control: {{interval: {interval}}}
 nginx:
   mode: local

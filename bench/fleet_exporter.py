@@ -25,6 +25,7 @@ _COUNTERS = {
 _LABELLED = {
     "vllm:request_success_total": ('finished_reason="stop"', 1.7),
     "http_requests_total": ('handler="/v1/completions",method="POST",status="2xx"', 1.8),
+    "vllm:prompt_tokens_by_source_total": ('source="local_compute"', 871.3),
     "vllm:engine_sleep_state": ('sleep_state="awake"', 0.0),
 }
 

@@ -24,12 +24,25 @@ RESTORE_COLONS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Alerting:
+    """Rules to evaluate, and the Alertmanagers, each host:port, that are told what fires."""
+
+    rule_files: Sequence[Path] = ()
+    alertmanagers: Sequence[str] = ()
+    evaluation_interval: str = "1s"
+
+
+NO_ALERTING = Alerting()
+
+
+@dataclass(frozen=True, slots=True)
 class RunningPrometheus:
     """A Prometheus that answers at `url`."""
 
     url: str
     process: Child
     config: Path
+    alerting: Alerting
 
     def query(self, promql: str) -> list[dict[str, Any]]:
         """The result of an instant query, as the HTTP API gives it."""
@@ -46,7 +59,7 @@ class RunningPrometheus:
 
     def reload(self, scrape_configs: Sequence[dict[str, Any]], **global_config: str) -> None:
         """Scrape something else from now on."""
-        write_config(self.config, scrape_configs, **global_config)
+        write_config(self.config, scrape_configs, self.alerting, **global_config)
         request = urllib.request.Request(f"{self.url}/-/reload", method="POST")  # noqa: S310
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             pass
@@ -67,32 +80,59 @@ def scrape_job(
 
 
 def write_config(
-    path: Path, scrape_configs: Sequence[dict[str, Any]], **global_config: str
+    path: Path,
+    scrape_configs: Sequence[dict[str, Any]],
+    alerting: Alerting = NO_ALERTING,
+    **global_config: str,
 ) -> None:
     """Write a prometheus.yml."""
-    path.write_text(
-        yaml.safe_dump({"global": global_config, "scrape_configs": list(scrape_configs)})
-    )
+    config: dict[str, Any] = {"global": global_config, "scrape_configs": list(scrape_configs)}
+    if alerting.rule_files:
+        config["global"] = {
+            "evaluation_interval": alerting.evaluation_interval,
+            **global_config,
+        }
+        config["rule_files"] = [str(file) for file in alerting.rule_files]
+    if alerting.alertmanagers:
+        targets = {"static_configs": [{"targets": list(alerting.alertmanagers)}]}
+        config["alerting"] = {"alertmanagers": [targets]}
+    path.write_text(yaml.safe_dump(config))
 
 
 @contextlib.contextmanager
 def prometheus(
-    directory: Path, scrape_configs: Sequence[dict[str, Any]], *, port: int | None = None
+    directory: Path,
+    scrape_configs: Sequence[dict[str, Any]],
+    *,
+    port: int | None = None,
+    alerting: Alerting = NO_ALERTING,
+    retention: str = "2h",
+    flags: Sequence[str] = (),
 ) -> Iterator[RunningPrometheus]:
-    """Run Prometheus with its data in `directory` until the context ends."""
+    """Run Prometheus with its data in `directory` until the context ends.
+
+    Args:
+        directory: Gets its files; blocks that are in `data` already are served.
+        scrape_configs: What it scrapes.
+        port: Where it listens; any free port unless given.
+        alerting: The rules it evaluates, and whom it tells.
+        retention: How much older than the newest data something may be.
+        flags: More for the command line.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     config = directory / "prometheus.yml"
-    write_config(config, scrape_configs)
+    write_config(config, scrape_configs, alerting)
     argv = [
         "prometheus",
         f"--config.file={config}",
         f"--storage.tsdb.path={directory / 'data'}",
-        "--storage.tsdb.retention.time=2h",
+        f"--storage.tsdb.retention.time={retention}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--web.enable-lifecycle",
         "--log.level=warn",
+        *flags,
     ]
 
     def ready() -> bool:
@@ -103,4 +143,4 @@ def prometheus(
             return False
 
     with child(argv, directory / "prometheus.log", ready=ready) as process:
-        yield RunningPrometheus(url, process, config)
+        yield RunningPrometheus(url, process, config, alerting)

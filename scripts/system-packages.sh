@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what is missing of: a Python that can make virtual environments, Nginx, Prometheus.
+# Installs what is missing of: a Python that can make virtual environments, Nginx, Prometheus, and
+# what else stands around the controller.
 #
-#   scripts/system-packages.sh                     all of them
+#   scripts/system-packages.sh                     the first three
 #   scripts/system-packages.sh nginx prometheus    only these
 #
 # What is on the PATH already is left alone. Debian starts and enables a server when it installs it;
@@ -13,6 +14,7 @@ policy=/usr/sbin/policy-rc.d         # asked by Debian before it starts a servic
 saved=$policy.before-vllm-nginx-lb   # the machine's own, while ours stands in
 mark="# Stands here while system-packages.sh of vllm-nginx-lb runs as process "
 as_root=                             # "sudo" where needed
+others="prometheus-alertmanager prometheus-nginx-exporter mtail logrotate wrk"
 new_services=                        # those that this run brings in
 work=                                # a temporary directory for logs
 
@@ -34,8 +36,11 @@ is_there() {
         python) "$here/find-python.sh" >/dev/null ;;
         nginx) command -v nginx >/dev/null ;;
         prometheus) command -v prometheus >/dev/null && command -v promtool >/dev/null ;;
-        wrk) command -v wrk >/dev/null ;;
-        *) fail "$1 is none of: python nginx prometheus wrk" ;;
+        prometheus-alertmanager)
+            command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null
+            ;;
+        prometheus-nginx-exporter | mtail | logrotate | wrk) command -v "$1" >/dev/null ;;
+        *) fail "$1 is none of: python nginx prometheus $others" ;;
     esac
 }
 

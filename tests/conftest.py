@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-SERVERS = ("nginx", "prometheus")
+SERVERS = (
+    "nginx",
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-nginx-exporter",
+    "mtail",
+    "logrotate",
+)
 
 PROC = Path("/proc")
 TOKEN = f"VLLM_NGINX_LB_TEST_RUN={uuid.uuid4().hex}"

@@ -52,7 +52,8 @@ def _bench(options: argparse.Namespace) -> int:
     with _alone(cache):
         installed = install(cache)
         routers, notes = _available(options.routers)
-        plan = runs(scenarios(options.loads, throttle=options.throttle), routers, options.repeats)
+        loads = scenarios(options.loads, throttle=options.throttle)
+        plan = runs(loads, routers, options.repeats, options.throttled_repeats)
         file = journal_file(cache, settings)
         if options.fresh:
             file.unlink(missing_ok=True)
@@ -106,6 +107,9 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.real", description=__doc__)
     parser.add_argument("--repeats", type=_positive, help="of every run (3)")
+    parser.add_argument(
+        "--throttled-repeats", type=_positive, help="of those with a throttled server (the same)"
+    )
     parser.add_argument("--loads", type=_loads, help="in percent of the capacity (60,75,90)")
     parser.add_argument("--routers", type=_routers, default=tuple(Router), help="(all)")
     length = parser.add_mutually_exclusive_group()

@@ -90,12 +90,19 @@ def scenarios(percents: Sequence[int], *, throttle: bool) -> tuple[Scenario, ...
     return (*steady, Scenario(min(percents), throttled=True)) if throttle else steady
 
 
-def runs(loads: Sequence[Scenario], routers: Sequence[Router], repeats: int) -> tuple[Run, ...]:
-    """All runs in their order."""
+def runs(
+    loads: Sequence[Scenario],
+    routers: Sequence[Router],
+    repeats: int,
+    throttled_repeats: int | None = None,
+) -> tuple[Run, ...]:
+    """All runs in their order; those with a throttled server may be repeated less often."""
+    most = repeats if throttled_repeats is None else throttled_repeats
     return tuple(
         Run(scenario, router, repeat)
         for repeat in range(repeats)
         for place, scenario in enumerate(loads)
+        if not scenario.throttled or repeat < most
         for router in order(routers, repeat + place)
     )
 

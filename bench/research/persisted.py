@@ -2,58 +2,28 @@
 
 The earlier run is a quarter of an hour of other arrivals, a day before. Two things can outlast it:
 the controller's state file (memory), and the upstream file that Nginx serves (file). A controller
-that finds the file alone makes all weights equal at its first tick, for the policy knows nothing
-yet; `Held` is one that would let them stand until it does.
+that finds the file alone lets its weights stand until the policy knows better.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from bench.research.question import Question, cell_of, cells, varied
-from bench.suite import CONTENDERS, HEADLINE, REFERENCE, Cell, controlled
+from bench.suite import CONTENDERS, HEADLINE, REFERENCE, Cell
 from bench.suite.happenings import Throttle
-from controller.policy.capacity import Capacity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from bench.suite import Contender
     from controller.core.memory import Memory
-    from controller.core.model import Server
-    from controller.core.policy import Targets
 
 # Far from all seeds of the suite.
 _EARLIER_SEEDS: Final = 1000
 # The fleet's own time of day is 1.6e9.
 _A_DAY_LATER_S: Final = 1.6e9 + 86_400
 _SLOWED: Final = "-slowed"
-
-
-@dataclass(frozen=True)
-class Held(Capacity):
-    """The policy `capacity`, which wants what is there until it knows better.
-
-    Attributes:
-        before: the servers as Nginx serves them.
-    """
-
-    name: ClassVar[str] = "held"
-    before: tuple[Server, ...] = ()
-
-    def _targets(
-        self, backends: Sequence[str], known: Mapping[str, Any], carried: Mapping[str, Any]
-    ) -> Targets:
-        targets = super()._targets(backends, known, carried)
-        if carried:
-            return targets
-        return replace(
-            targets,
-            weights={each.address: float(each.weight) for each in self.before},
-            max_conns={each.address: each.max_conns for each in self.before if each.max_conns},
-        )
 
 
 @functools.cache
@@ -69,13 +39,10 @@ def _contenders(cell: Cell, seed: int) -> list[Contender]:
     same = _learned(scenario, cell.load, seed)
     of_code = _learned(f"{cell.scenario.pool}-code", cell.load, seed)
     shipped, file = CONTENDERS[HEADLINE], replace(same, pools={})
-    (served,) = same.applied.pools.values() if same.applied else ((),)
-    held = controlled("held", Held(before=served), when_full="spill")
     return [
         CONTENDERS[REFERENCE],
         shipped,
         _started("file", shipped, file),
-        _started("file, held", held, file),
         _started("memory", shipped, replace(same, applied=None)),
         _started("both", shipped, same),
         _started("both, of code completion", shipped, of_code),

@@ -202,7 +202,8 @@ def _learned(tick: TickRecord, past: Mapping[str, _PoolPast]) -> Iterator[Metric
         "backend_info",
         "A backend's instance label in Prometheus and its address in the upstream file.",
         *labels,
-        "instance",
+        # Not "instance": a scrape would call that exported_instance, beside the controller's own.
+        "engine_instance",
         "endpoint",
     )
     reason = _gauge("backend_reason_info", "Why it has the weight wanted.", *labels, "reason")

@@ -5,17 +5,20 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from lab.demo import summary
+from lab.demo.alarm import ALARM_S, Alarm
 from lab.demo.lines import Lines
 from lab.demo.plan import SPEEDS, THROTTLED, THROTTLED_SPEED, Plan, make_plan
 from lab.demo.screen import Screen
 from lab.demo.settings import Settings
 from lab.demo.stage import Stage, check_alive, stage
-from lab.demo.turns import Clock, Turn, Turns
+from lab.demo.turns import Clock, Turn, Turns, configuration
 from lab.demo.view import Reporter
 from lab.processes import NotReadyError
 
@@ -44,20 +47,25 @@ def play(settings: Settings, clock: Clock, *, before_tidying: Callable[[], None]
         )
         running = stack.enter_context(stage(directory))
         stack.callback(before_tidying)
-        plan = make_plan(settings.seconds, clock.left_s)
+        for_turns = Clock(clock.began_s, clock.seconds - ALARM_S)
+        plan = make_plan(for_turns.seconds, for_turns.left_s)
         for sentence in _introduction(running, settings, plan):
             _say(console, sentence)
         with _reporter(console, settings, on_terminal=on_terminal) as reporter:
             try:
-                turns = Turns(running, settings, plan, clock, reporter).play(directory)
+                turns = Turns(running, settings, plan, for_turns, reporter).play(directory)
+                config = configuration(running, settings, plan, directory)
+                tell = partial(_tell, reporter, clock)
+                told = Alarm(running, directory / "alarm", config, tell).play()
             except (OSError, NotReadyError):
                 check_alive(running.children())  # a server that died says more than who missed it
                 raise
         lag_s = max(each.settings()["worst_lag_s"] for each in running.backends.values())
     _conclude(console, turns, settings, lag_s)
+    _say(console, summary.notified(told))
     if not on_terminal:
         # The last line is for programs.
-        print(json.dumps(summary.as_json(turns)), flush=True)
+        print(json.dumps({**summary.as_json(turns), "notification": asdict(told)}), flush=True)
 
 
 @contextlib.contextmanager
@@ -95,6 +103,10 @@ def _conclude(
     for sentence in summary.sentences(turns, settings.policy):
         _say(console, sentence)
     _say(console, summary.pace(turns, worst_lag_s))
+
+
+def _tell(reporter: Reporter, clock: Clock, text: str, details: Sequence[str] = ()) -> None:
+    reporter.tell(clock.now_s, text, details)
 
 
 def _say(console: Console, sentence: str) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from controller.policy.capacity import Capacity
 from controller.policy.registry import REGISTRY
 
-SECONDS = 120.0
+SECONDS = 150.0
 # Below this, starting and finishing leave no time for a load in which anything could be learned.
-SHORTEST_S = 30.0
+SHORTEST_S = 60.0
 LONGEST_S = 3600.0
 
 

@@ -16,7 +16,8 @@ from lab.simulators import RunningSimulator, simulators
 
 JOB = "vllm"
 SELECTOR = f'job="{JOB}"'
-PACKAGES = ("nginx", "prometheus")
+# Debian's packages are named like what they put on the PATH.
+PACKAGES = ("nginx", "prometheus", "prometheus-alertmanager")
 # Workers of before a reload still accept for a moment; as many answers in a row are the new ones'.
 ANSWERS_IN_A_ROW = 10
 

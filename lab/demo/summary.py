@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
+from lab.demo.alarm import PACE, Notified
 from lab.demo.routers import Router
 from lab.demo.turns import Turn
 from lab.demo.view import seconds
@@ -136,6 +137,15 @@ def sentences(turns: Sequence[Turn], policy: str) -> list[str]:
         f" differences below {ABOUT_EQUAL:.0%} may be chance."
     )
     return said + _failures(turns)
+
+
+def notified(told: Notified) -> str:
+    """That a fault reached somebody, and how soon."""
+    return (
+        f"When an engine froze behind an API that went on saying 200, the controller took it out"
+        f" after {told.out_s:.1f} s and {told.alert} reached the webhook after {told.told_s:.1f} s,"
+        f" with the shipped rules at {PACE} times their pace."
+    )
 
 
 def pace(turns: Sequence[Turn], worst_lag_s: float) -> str:

@@ -95,7 +95,8 @@ class Turns:
             running = None
             if router is Router.CONTROLLER:
                 self._pause(router, self._plan.cadence.rate_window)
-                running = stack.enter_context(controller(directory, self._config(directory)))
+                config = configuration(self._stage, self._settings, self._plan, directory)
+                running = stack.enter_context(controller(directory, config))
                 self._watch.look(running)
             load = Load(self._stage.nginx.url, self._plan.arrivals, model=MODEL)
             thread = stack.enter_context(in_background(load))
@@ -150,26 +151,28 @@ class Turns:
     def _tell(self, text: str, details: Sequence[str] = ()) -> None:
         self._reporter.tell(self._clock.now_s, text, details)
 
-    def _config(self, directory: Path) -> dict[str, Any]:
-        cadence = self._plan.cadence
-        pool = {
-            "name": POOL,
-            "selector": SELECTOR,
-            "rate_window": f"{cadence.rate_window:g}s",
-            "backends": [{"address": address} for address in self._stage.addresses],
-            "policy": _policy(self._settings.policy),
-        }
-        return {
-            "prometheus": {"url": self._stage.prometheus.url},
-            "pools": [pool],
-            "control": {
-                "interval": f"{cadence.interval:g}s",
-                "min_interval": f"{cadence.min_interval:g}s",
-                "fast_interval": f"{cadence.interval:g}s",
-            },
-            "nginx": local_nginx(self._stage.nginx),
-            "state": {"file": str(directory / "state.json")},
-        }
+
+def configuration(stage: Stage, settings: Settings, plan: Plan, directory: Path) -> dict[str, Any]:
+    """The controller's configuration; where it listens is left out."""
+    cadence = plan.cadence
+    pool = {
+        "name": POOL,
+        "selector": SELECTOR,
+        "rate_window": f"{cadence.rate_window:g}s",
+        "backends": [{"address": address} for address in stage.addresses],
+        "policy": _policy(settings.policy),
+    }
+    return {
+        "prometheus": {"url": stage.prometheus.url},
+        "pools": [pool],
+        "control": {
+            "interval": f"{cadence.interval:g}s",
+            "min_interval": f"{cadence.min_interval:g}s",
+            "fast_interval": f"{cadence.interval:g}s",
+        },
+        "nginx": local_nginx(stage.nginx),
+        "state": {"file": str(directory / "state.json")},
+    }
 
 
 def _policy(name: str) -> dict[str, object]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.demo.alarm import ALARM_S
 from lab.processes import Child, await_true, child
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 # Long enough for weights to change in the controller's turn.
-SECONDS = 45
+SECONDS = 75
 FIELDS = {
     "requests",
     "failed",
@@ -81,7 +82,7 @@ def test_a_demo_ends_by_itself_with_a_result(tmp_path: Path, temporary: Path) ->
     assert time.monotonic() - began_s < SECONDS + 5
     lines = running.log.read_text().splitlines()
     result = json.loads(lines[-1])
-    reloads = result.pop("reloads")
+    reloads, told = result.pop("reloads"), result.pop("notification")
     assert list(result) == ["round_robin", "least_conn", "controller"]
     for figures in result.values():
         assert set(figures) == FIELDS
@@ -90,6 +91,8 @@ def test_a_demo_ends_by_itself_with_a_result(tmp_path: Path, temporary: Path) ->
         assert 0 < figures["ttft_p50_s"] <= figures["ttft_p99_s"] <= figures["e2e_p99_s"]
         assert figures["output_tokens_per_s"] > 0
     assert reloads >= 1
+    assert told["alert"] == "BackendStalled"
+    assert all(0 < told[name] < ALARM_S for name in ("out_s", "told_s", "resolved_s"))
     events = [line.partition(" s  ")[2] for line in lines]
     assert sum(event.startswith("throttle C") for event in events) == 3
     # The last reload may come after the last look.

@@ -172,7 +172,7 @@ def test_a_backend_is_told_by_all_its_names() -> None:
     for snapshot in (shot(0, observations), shot(10, {})):
         record(telemetry, controller.tick(snapshot))
         for backend, instance, endpoint in ((A, "gpu-1:9100", A), (name, "gpu-2:9100", B)):
-            labels = {"backend": backend, "instance": instance, "endpoint": endpoint}
+            labels = {"backend": backend, "engine_instance": instance, "endpoint": endpoint}
             assert value(telemetry, "backend_info", pool="llm", **labels) == 1
 
 

@@ -25,6 +25,14 @@ def test_every_router_meets_every_load_in_every_repeat() -> None:
     assert [run.repeat for run in plan] == sorted(run.repeat for run in plan)
 
 
+def test_throttled_runs_may_be_repeated_less_often() -> None:
+    """The later repeats leave them out, for all routers alike."""
+    plan = runs(scenarios([60], throttle=True), tuple(Router), 3, 2)
+    throttled = [run.repeat for run in plan if run.scenario.throttled]
+    assert throttled == [0] * len(Router) + [1] * len(Router)
+    assert len(plan) == 5 * len(Router)
+
+
 def test_every_router_is_first_once_before_any_is_first_again() -> None:
     """The first place goes round."""
     routers = [router for router in Router if router is not Router.CAPACITY_WARM]

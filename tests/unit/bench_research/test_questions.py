@@ -14,11 +14,10 @@ from bench.research.first_minute import FirstGlance
 from bench.research.low_load import Curve, EqualMarginal, slots, spread
 from bench.research.no_reload import lasting
 from bench.research.page import found_of, page_of
-from bench.research.persisted import Held
 from bench.research.question import Question, play
 from bench.research.size_classes import split_weights, whole
 from bench.suite import CONTENDERS, controlled
-from controller.core.model import Server, Signal
+from controller.core.model import Signal
 from controller.policy.capacity import Capacity
 from tests.unit.bench.small import small_cell
 
@@ -102,13 +101,6 @@ def test_a_first_glance_is_enough_for_weights() -> None:
     assert _weights(Capacity(), 1) == {"fast": 100.0, "slow": 100.0}
     assert _weights(FirstGlance(), 1)["slow"] < 50.0
     assert _weights(FirstGlance(), 2) == _weights(Capacity(), 2)
-
-
-def test_weights_that_are_there_stand_until_more_is_known() -> None:
-    """After one tick they are those of the file, after two those of the shipped policy."""
-    policy = Held(before=(Server("fast", 30, max_conns=12), Server("slow", 90)))
-    assert _weights(policy, 1) == {"fast": 30.0, "slow": 90.0}
-    assert _weights(policy, 2) == _weights(Capacity(), 2)
 
 
 def test_a_server_holds_what_its_cache_or_its_limit_allows() -> None:

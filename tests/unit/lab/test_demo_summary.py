@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from lab.demo import summary
+from lab.demo.alarm import Notified
 from lab.demo.routers import Router
 from lab.demo.turns import Turn
 from lab.load import Arrival, Outcome
@@ -114,3 +115,11 @@ def test_a_machine_that_was_too_slow_is_named() -> None:
     assert summary.pace(on_time, 0.01).startswith("This machine kept pace")
     assert summary.pace(late, 0.01).startswith("This machine did not keep pace")
     assert summary.pace(on_time, 0.3).startswith("This machine did not keep pace")
+
+
+def test_the_notification_has_its_times() -> None:
+    """The last sentence says when the backend was out, when somebody was told, at what pace."""
+    said = summary.notified(Notified("BackendStalled", 8.6, 7.3, 0.7))
+    assert "took it out after 8.6 s" in said
+    assert "BackendStalled reached the webhook after 7.3 s" in said
+    assert "60 times their pace" in said

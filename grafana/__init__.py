@@ -1,0 +1,1 @@
+"""The dashboards as code, and what is needed to read them back."""

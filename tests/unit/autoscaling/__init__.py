@@ -1,0 +1,1 @@
+"""Tests of what scales pools: manifests, their queries, and the numbers in the docs."""

@@ -1,0 +1,1 @@
+"""Lints of the dashboards, each with a case in which it trips."""

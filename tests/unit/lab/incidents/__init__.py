@@ -1,0 +1,1 @@
+"""Tests of the world of incidents: its parts, without a Prometheus."""

@@ -1,0 +1,1 @@
+"""Rules: recordings, alerts, and what they may be made of."""
