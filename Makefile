@@ -71,7 +71,7 @@ check: lint types imports docs ## check all that needs no run of the program
 lint: $(STAMP) ## check the Python with ruff, and the syntax of the shell scripts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@for script in scripts/*.sh deploy/nginx/*.sh; do sh -n "$$script" || exit 1; done
+	@for script in scripts/*.sh deploy/*/*.sh; do sh -n "$$script" || exit 1; done
 	@bash -n .ci/run
 
 .PHONY: types

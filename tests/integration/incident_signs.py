@@ -148,7 +148,7 @@ SIGNS = (
     # What is wanted and what is applied part.
     Sign("refused", _CONTROLLER, "Reloads by result", "A", {"result": "rejected"}, "> 0"),
     Sign("refused", _FLEET, "Reload failed", "", {"result": "rejected"}, "any"),
-    Sign("refused", _FLEET, "Observed share minus wanted share", "A", _C, "> 0.05"),
+    Sign("refused", _CONTROLLER, "Weights: wanted (dashed) and applied (solid)", "A", _C, "< 60"),
     Sign("drift", _CONTROLLER, "Nginx in step", "A", {}, "< 1"),
     Sign("drift", _CONTROLLER, "Nginx in step, controllers up", "A", {}, "< 1"),
     Sign("drift", _CONTROLLER, "Reloads by result", "A", {"result": "unconfirmed"}, "> 0"),
