@@ -11,7 +11,8 @@ CHOSEN = f'{ENGINES},instance=~"$instance"'
 POOLS = 'pool=~"$pool"'
 
 _INFO = "vllm_nginx_lb_backend_info"
-_OWN = '"instance", "$1", "engine_instance", "(.+)"'
+# An engine that Prometheus never saw has no instance; the controller's own is not its name.
+_OWN = '"instance", "$1", "engine_instance", "(.*)"'
 _ALL_INFO = f"label_replace({_INFO}{{{POOLS}}}, {_OWN})"
 _CHOSEN_INFO = f'label_replace({_INFO}{{{POOLS},engine_instance=~"$instance"}}, {_OWN})'
 
@@ -61,14 +62,14 @@ def of_engines(by_instance: str) -> str:
 
 
 def state(info: str) -> str:
-    """The code of the state of each backend.
+    """The code of the state of each backend; of controllers that disagree, the gravest.
 
     Args:
         info: The reasons, with a place `{reasons}` for the matcher of the label `reason`.
     """
     return " or ".join(
-        f"{code} * " + info.replace("{reasons}", f'reason=~"{"|".join(reasons)}"')
-        for code, (_, _, reasons) in STATES.items()
+        f"{code} * " + info.replace("{reasons}", f'reason=~"{"|".join(STATES[code][2])}"')
+        for code in sorted(STATES, reverse=True)
     )
 
 

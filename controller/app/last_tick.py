@@ -52,6 +52,7 @@ class LastTick(Collector):
     def __init__(self, version: str, pools: Sequence[PoolInfo]) -> None:
         self._tick: TickRecord | None = None
         self._past: dict[str, _PoolPast] = {}
+        self._observed_s: float | None = None
         self._version = version
         self._pools = pools
 
@@ -69,6 +70,8 @@ class LastTick(Collector):
                 past.carries = pool.carries
             if tick.result == Result.CONFIRMED and pool.reason in CHANGES:
                 past.changed_s = confirmed_s
+        if tick.snapshot.error is None:
+            self._observed_s = tick.snapshot.at_s
         # Last: whoever scrapes meanwhile, in another thread, finds the past of all its pools.
         self._tick = tick
 
@@ -89,7 +92,7 @@ class LastTick(Collector):
             return
         yield from _generations(self._tick)
         yield from _workers(self._tick)
-        yield from _times(self._tick)
+        yield from _times(self._tick, self._observed_s)
         yield from _pools(self._tick, self._past)
         yield from _backends(self._tick)
         yield from _learned(self._tick, self._past)
@@ -128,10 +131,14 @@ def _workers(tick: TickRecord) -> Iterator[Metric]:
             yield gauge
 
 
-def _times(tick: TickRecord) -> Iterator[Metric]:
+def _times(tick: TickRecord, observed_s: float | None) -> Iterator[Metric]:
     last = _gauge("last_tick_timestamp_seconds", "When the last tick ended.")
     last.add_metric([], tick.snapshot.at_s + tick.duration_s)
     yield last
+    if observed_s is not None:
+        observed = _gauge("last_observed_timestamp_seconds", "When Prometheus answered last.")
+        observed.add_metric([], observed_s)
+        yield observed
     applied = tick.memory.applied
     if applied is not None and applied.at_s is not None:
         confirmed = _gauge("last_confirmed_timestamp_seconds", "When Nginx confirmed a file last.")

@@ -61,9 +61,6 @@ class Telemetry:
             buckets=_SECONDS,
             **own,
         )
-        self._observed = Gauge(
-            "last_observed_timestamp_seconds", "When Prometheus answered last.", **own
-        )
         self.unsaved = Counter(
             "state_write_errors", "Times the memory could not be written to its file.", **own
         )
@@ -81,8 +78,6 @@ class Telemetry:
             requests: HTTP requests made for it.
         """
         self._last.see(tick)
-        if tick.snapshot.error is None:
-            self._observed.set(tick.snapshot.at_s)
         self._ticks.labels(tick.result, tick.decision.reason).inc()
         self._tick_s.observe(tick.duration_s)
         self._query_s.observe(query_s)

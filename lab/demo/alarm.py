@@ -52,7 +52,7 @@ class Notified:
         alert: The name of the alert.
         out_s: Seconds from the freeze until Nginx had confirmed that the backend is out.
         told_s: Seconds from the freeze until the webhook was called.
-        resolved_s: Seconds from the thaw until it was called again to say that all is well.
+        resolved_s: Seconds from the thaw until it was told that all is well.
     """
 
     alert: str
@@ -104,7 +104,7 @@ class Alarm:
                     TOLD: lambda: _told(webhook, "firing"),
                 },
             )
-            well = self._after("none", children, {RESOLVED: lambda: _is_resolved(webhook)})
+            well = self._after("none", children, {RESOLVED: lambda: _is_over(source, webhook)})
         return Notified(ALERT, firing[OUT], firing[TOLD], well[RESOLVED])
 
     def _after(
@@ -184,5 +184,17 @@ def _told(webhook: WebhookReceiver, status: str) -> Details:
     return None
 
 
-def _is_resolved(webhook: WebhookReceiver) -> Details:
-    return () if _told(webhook, "resolved") else None
+def _is_over(source: RunningPrometheus, webhook: WebhookReceiver) -> Details:
+    """Whether nothing stands still, and whoever was told so was told that it is over.
+
+    The alert has two severities, before the backend is out and after, so the first may be resolved
+    while the engine is still frozen.
+    """
+    last = {
+        one["fingerprint"]: one["status"]
+        for body in webhook.to("/")
+        for one in body["alerts"]
+        if one["labels"]["alertname"] == ALERT
+    }
+    over = set(last.values()) == {"resolved"} and not source.query(f'ALERTS{{alertname="{ALERT}"}}')
+    return () if over else None

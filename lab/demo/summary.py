@@ -144,7 +144,7 @@ def notified(told: Notified) -> str:
     return (
         f"When an engine froze behind an API that went on saying 200, the controller took it out"
         f" after {told.out_s:.1f} s and {told.alert} reached the webhook after {told.told_s:.1f} s,"
-        f" with the shipped rules at {PACE} times their pace."
+        f" with the times of the shipped rules divided by {PACE}."
     )
 
 

@@ -253,6 +253,18 @@ def test_a_change_of_a_pool_has_its_time() -> None:
     assert changed() == START_S + 130
 
 
+def test_an_answer_that_never_came_has_no_time() -> None:
+    """Before Prometheus answers there is no last answer; one that fails later does not move it."""
+    telemetry, controller = fresh(), Controller()
+    answered = partial(value, telemetry, "last_observed_timestamp_seconds")
+    refused = SourceError(SourceFault.REFUSED, "connection refused")
+    record(telemetry, controller.tick(Snapshot(START_S, error=refused)))
+    assert answered() is None
+    record(telemetry, controller.tick(shot(10, {A: seen()})))
+    record(telemetry, controller.tick(Snapshot(START_S + 20, error=refused)))
+    assert answered() == START_S + 10
+
+
 def test_what_never_changes_is_told_from_the_start() -> None:
     """Engine and policy of each pool, and the interval, are there before the first tick."""
     telemetry = fresh()

@@ -122,4 +122,4 @@ def test_the_notification_has_its_times() -> None:
     said = summary.notified(Notified("BackendStalled", 8.6, 7.3, 0.7))
     assert "took it out after 8.6 s" in said
     assert "BackendStalled reached the webhook after 7.3 s" in said
-    assert "60 times their pace" in said
+    assert "divided by 60" in said
