@@ -9,6 +9,8 @@ from grafana.looks import STATES
 ENGINES = 'job=~"$job",model_name=~"$model"'
 CHOSEN = f'{ENGINES},instance=~"$instance"'
 POOLS = 'pool=~"$pool"'
+# The exporter of this balancer's Nginx, among others that Prometheus may scrape.
+OWN_NGINX = 'lb="vllm-nginx-lb"'
 
 _INFO = "vllm_nginx_lb_backend_info"
 # An engine that Prometheus never saw has no instance; the controller's own is not its name.

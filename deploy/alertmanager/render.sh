@@ -43,6 +43,8 @@
 #   NOTIFY_CHECK_FILES=on            off: the files are on another machine
 #   NOTIFY_VERSION=                  such as 0.34.0; empty: Alertmanager is asked
 set -eu
+# A to Z are the same characters everywhere.
+export LC_ALL=C
 
 fail() {
     printf 'render.sh: %s\n' "$*" >&2
@@ -82,6 +84,17 @@ one_of() {
     fail "$name=$value: expected one of $*"
 }
 
+# shaped NAME VALUE PATTERN EXPECTED: the value as a whole fits. For grep one line of it would do,
+# and the others would become lines of the configuration.
+shaped() {
+    case $2 in
+    *'
+'*) ;;
+    *) ! printf '%s\n' "$2" | grep -Eqx "$3" || return 0 ;;
+    esac
+    fail "$1=$2: expected $4"
+}
+
 # needs NAME OTHER VALUE: NAME is of no use without OTHER.
 needs() {
     [ -n "$3" ] || fail "$1 is set, so $2 is needed"
@@ -110,8 +123,7 @@ done
 # Go's notation of durations, as Alertmanager reads it, in one unit.
 for name in GROUP_WAIT GROUP_INTERVAL REPEAT_CRITICAL REPEAT_WARNING WATCHDOG_EVERY; do
     eval "value=\$NOTIFY_$name"
-    printf '%s\n' "$value" | grep -Eqx '[1-9][0-9]*(ms|s|m|h|d)' ||
-        fail "NOTIFY_$name=$value: expected a duration such as 30s, 5m or 12h"
+    shaped "NOTIFY_$name" "$value" '[1-9][0-9]*(ms|s|m|h|d)' "a duration such as 30s, 5m or 12h"
 done
 
 for name in SMTP_PASSWORD_FILE SLACK_URL_FILE PAGERDUTY_KEY_FILE WEBHOOK_URL_FILE \
@@ -141,8 +153,12 @@ one_of NOTIFY_SMTP_TLS "$NOTIFY_SMTP_TLS" on off
 one_of NOTIFY_WARNINGS "$NOTIFY_WARNINGS" always working-hours
 one_of NOTIFY_INFO "$NOTIFY_INFO" off always working-hours
 one_of NOTIFY_CHECK_FILES "$NOTIFY_CHECK_FILES" on off
-printf '%s\n' "$NOTIFY_WORKING_HOURS" | grep -Eqx '[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]' ||
-    fail "NOTIFY_WORKING_HOURS=$NOTIFY_WORKING_HOURS: expected a time of day and another, 08:00-18:00"
+shaped NOTIFY_WORKING_HOURS "$NOTIFY_WORKING_HOURS" \
+    '[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]' "a time of day and another, 08:00-18:00"
+# Tags of releases begin with a v. A version that is none would count as the newest.
+NOTIFY_VERSION=${NOTIFY_VERSION#v}
+[ -z "$NOTIFY_VERSION" ] || shaped NOTIFY_VERSION "$NOTIFY_VERSION" \
+    '(0|[1-9][0-9]*)\.[0-9]+(\.[0-9]+)?' "a version such as 0.34.0"
 if [ -n "$NOTIFY_MONITORING_EMAIL_TO" ]; then
     needs NOTIFY_EMAIL_TO NOTIFY_EMAIL_FROM "$NOTIFY_EMAIL_FROM"
     needs NOTIFY_EMAIL_TO NOTIFY_SMTP "$NOTIFY_SMTP"
@@ -355,13 +371,24 @@ for file in "$here"/templates/*.tmpl; do
         "$file" >"$staging/templates/${file##*/}"
 done
 
+# refused FILE: whether amtool would refuse this configuration; what it says is kept in a file.
+refused() {
+    ! amtool check-config "$1" >"$staging/said" 2>&1
+}
+
 # Only a version of its own kind can judge it; render.sh may run on another machine.
 checker=$(amtool --version 2>&1 | sed -n 's/^amtool, version \([0-9.]*\).*/\1/p') || :
 if [ -n "$checker" ] && [ "${NOTIFY_VERSION:-$checker}" = "$checker" ]; then
-    amtool check-config "$staging/alertmanager.yml" >"$staging/said" 2>&1 || {
+    # amtool shows a URL that it does not like, so what it says is shown of a copy without secrets.
+    sed -e "s|^\( *- url: '\).*|\1https://withheld.example'|" \
+        -e "s|^\( *api_secret: '\).*|\1withheld'|" \
+        "$staging/alertmanager.yml" >"$staging/without-secrets.yml"
+    if refused "$staging/without-secrets.yml"; then
         cat "$staging/said" >&2
         fail "Alertmanager would refuse this; $target is as it was"
-    }
+    fi
+    ! refused "$staging/alertmanager.yml" ||
+        fail "Alertmanager would refuse a secret, most likely a URL that is none; $target is as it was"
 else
     printf 'render.sh: %s\n' "not checked, for want of amtool ${NOTIFY_VERSION:-}" >&2
 fi

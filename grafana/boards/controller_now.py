@@ -2,7 +2,7 @@
 
 from grafana.looks import BAD, GOOD, STALE_S, WARN, thresholds, yes_no
 from grafana.panels import Ask, Words
-from grafana.promql import POOLS
+from grafana.promql import OWN_NGINX, POOLS
 from grafana.sdk import dashboard as sdk
 from grafana.shapes import figure
 
@@ -84,9 +84,9 @@ def figures() -> list[sdk.Panel]:
             Words(
                 title="Nginx up",
                 about="nginx_up of nginx-prometheus-exporter, the worst. Normal: yes.",
-                missing="No nginx_up: is nginx-prometheus-exporter scraped?",
+                missing="No nginx_up with the label lb: is nginx-prometheus-exporter scraped?",
             ),
-            Ask("min(nginx_up)"),
+            Ask(f"min(nginx_up{{{OWN_NGINX}}})"),
             unit="none",
             mappings=yes_no("yes", "no", good=True),
         ),

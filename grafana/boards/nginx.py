@@ -3,12 +3,12 @@
 from grafana.layout import Line
 from grafana.looks import BAD, GOOD, NOTE, SLO_LATENCY_S, WARN, line
 from grafana.panels import NO_FILL, Ask, Words, coloured
-from grafana.promql import POOLS, quantile, rate
+from grafana.promql import OWN_NGINX, POOLS, quantile, rate
 from grafana.sdk import dashboard as sdk
 from grafana.shapes import graph, heat
 
 _NO_LOG = "No access-log metrics: is mtail running and scraped?"
-_NO_EXPORTER = "No nginx_connections_*: is nginx-prometheus-exporter scraped?"
+_NO_EXPORTER = "No nginx_connections_* with the label lb: is nginx-prometheus-exporter scraped?"
 
 
 def lines() -> list[Line]:
@@ -76,7 +76,7 @@ def _connections() -> sdk.Panel:
         missing=_NO_EXPORTER,
     )
     asked = [
-        Ask(f"sum(nginx_connections_{what})", what, (NO_FILL,))
+        Ask(f"sum(nginx_connections_{what}{{{OWN_NGINX}}})", what, (NO_FILL,))
         for what in ("active", "writing", "reading", "waiting")
     ]
     return graph(said, *asked, unit="none")
@@ -141,7 +141,7 @@ def _dropped() -> sdk.Panel:
         missing=_NO_EXPORTER,
     )
     accepted, handled, requests = (
-        f"sum(rate(nginx_{what}[$__rate_interval]))"
+        f"sum(rate(nginx_{what}{{{OWN_NGINX}}}[$__rate_interval]))"
         for what in ("connections_accepted", "connections_handled", "http_requests_total")
     )
     return graph(

@@ -18,6 +18,8 @@ _IDLE_CLIENTS = 24
 # Clients keep their connections for some requests.
 _REQUESTS_PER_CONNECTION = 8
 _CONNECT_S = 0.002
+# The label that tells its exporter from those of other Nginxes; its scrape job adds it.
+_MARK = '{lb="vllm-nginx-lb"}'
 
 
 @dataclass(slots=True)
@@ -140,14 +142,14 @@ class Nginx:
     def samples(self) -> Iterator[tuple[str, float]]:
         """What the exporter makes of stub_status."""
         writing, accepted = len(self._flights) + 1, self._requests // _REQUESTS_PER_CONNECTION
-        yield "nginx_up", 1
-        yield "nginx_connections_accepted", accepted
-        yield "nginx_connections_handled", accepted
-        yield "nginx_connections_active", writing + _IDLE_CLIENTS
-        yield "nginx_connections_reading", 0
-        yield "nginx_connections_writing", writing
-        yield "nginx_connections_waiting", _IDLE_CLIENTS
-        yield "nginx_http_requests_total", self._requests
+        yield f"nginx_up{_MARK}", 1
+        yield f"nginx_connections_accepted{_MARK}", accepted
+        yield f"nginx_connections_handled{_MARK}", accepted
+        yield f"nginx_connections_active{_MARK}", writing + _IDLE_CLIENTS
+        yield f"nginx_connections_reading{_MARK}", 0
+        yield f"nginx_connections_writing{_MARK}", writing
+        yield f"nginx_connections_waiting{_MARK}", _IDLE_CLIENTS
+        yield f"nginx_http_requests_total{_MARK}", self._requests
 
     def _end(self, request: Request) -> _Flight:
         flight = self._flights.pop(request)

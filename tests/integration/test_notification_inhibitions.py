@@ -21,6 +21,7 @@ BACKEND = {"pool": "llm", "backend": "a:1", "instance": "a:1"}
 CONTROLLER = {"job": "vllm-nginx-lb", "instance": "c:9808"}
 OTHER_CONTROLLER = {"job": "vllm-nginx-lb", "instance": "d:9808"}
 NGINX = {"job": "nginx", "instance": "c:9113"}
+OTHER_NGINX = {"job": "nginx", "instance": "d:9113"}
 Alert = tuple[str, dict[str, str]]
 WARNING, CRITICAL = {"severity": "warning"}, {"severity": "critical"}
 
@@ -65,15 +66,13 @@ def held_back(running: RunningAlertmanager, cause: Alert, effect: Alert) -> bool
         (("BackendStalled", ENGINE), ("QueueTimeHigh", ENGINE)),
         (("BlackHole", UPSTREAM), ("BackendErrorRatio", UPSTREAM)),
         (("BackendStalled", {**ENGINE, **CRITICAL}), ("BackendStalled", {**ENGINE, **WARNING})),
-        (("MetricNamesWithoutColon", {"job": "vllm"}), ("BackendMetricsMissing", ENGINE)),
         (("ModelCapacityExhausted", MODEL), ("KvSaturated", ENGINE)),
         (("TtftBurnFast", MODEL), ("TtftBurnSlow", MODEL)),
         (("ControllerAbsent", {}), ("ControllerFailSafe", POOL)),
         (("ControllerAbsent", CONTROLLER), ("ConfigDrift", CONTROLLER)),
         (("ControllerStale", CONTROLLER), ("NginxReloadFailing", CONTROLLER)),
-        (("NginxDown", NGINX), ("NginxDroppedConnections", NGINX)),
-        (("NginxDown", NGINX), ("NginxReloadFailing", CONTROLLER)),
-        (("NginxDown", NGINX), ("RequestsShed", POOL)),
+        (("NginxDown", {**NGINX, **CRITICAL}), ("NginxDroppedConnections", NGINX)),
+        (("NginxDown", {**NGINX, **CRITICAL}), ("NginxReloadFailing", CONTROLLER)),
     ],
 )
 def test_consequence_is_held_back(
@@ -98,8 +97,13 @@ def test_consequence_is_held_back(
         (("ControllerAbsent", OTHER_CONTROLLER), ("ConfigDrift", CONTROLLER)),
         (("ControllerAbsent", OTHER_CONTROLLER), ("ControllerFailSafe", POOL)),
         (("ControllerAbsent", {}), ("PoolPanic", POOL)),
-        (("NginxDown", NGINX), ("NginxErrorRatio", POOL)),
-        (("NginxDown", NGINX), ("BackendDown", ENGINE)),
+        (("MetricNamesWithoutColon", {"job": "vllm"}), ("BackendMetricsMissing", ENGINE)),
+        (("NginxDown", {**NGINX, **CRITICAL}), ("NginxErrorRatio", POOL)),
+        (("NginxDown", {**NGINX, **CRITICAL}), ("RequestsShed", POOL)),
+        (("NginxDown", {**NGINX, **CRITICAL}), ("BackendDown", ENGINE)),
+        (("NginxDown", {**OTHER_NGINX, **CRITICAL}), ("NginxDroppedConnections", NGINX)),
+        (("NginxDown", {**NGINX, **WARNING}), ("NginxDroppedConnections", NGINX)),
+        (("NginxDown", {**NGINX, **WARNING}), ("NginxReloadFailing", {**CONTROLLER, **WARNING})),
     ],
 )
 def test_trouble_of_its_own_is_told(

@@ -22,10 +22,16 @@ SAME = {
     "backend:requests_finished:rate5m": ("finished_rate", 300.0),
     "backend:preemptions:rate5m": ("preemption_rate", 300.0),
     "backend:request_errors:ratio_rate5m": (
-        "failed_rate / (failed_rate + finished_rate > 0)",
+        "(failed_rate - told_twice) / (failed_rate - told_twice + finished_rate > 0)",
         300.0,
     ),
     "backend:itl_seconds:mean5m": ("itl_seconds_rate / (itl_count_rate > 0)", 300.0),
+}
+# The controller compares failures with successes and may count an engine error of vLLM as its 500
+# too. A recording is read as a share and does not. Here each engine error is among the 5xx.
+TOLD_TWICE = {
+    "vllm": 'sum by (instance) (rate(vllm:request_success_total{finished_reason="error"}[5m]))',
+    "sglang": "0",
 }
 JOBS = {"vllm": "captures|growing|old", "sglang": "sglang"}
 
@@ -35,7 +41,12 @@ def seen_by_the_controller(signals: str, engine: str, window_s: float) -> str:
     pool = PoolQuery(
         name="all", profile=engine, selector=f'job=~"{JOBS[engine]}"', window_s=window_s
     )
-    return re.sub(r"[a-z]\w+", lambda name: f"({signal_expression(pool, name[0])})", signals)
+
+    def meant(name: re.Match[str]) -> str:
+        told_twice = name[0] == "told_twice"
+        return f"({TOLD_TWICE[engine] if told_twice else signal_expression(pool, name[0])})"
+
+    return re.sub(r"[a-z]\w+", meant, signals)
 
 
 @pytest.mark.parametrize("engine", sorted(JOBS))

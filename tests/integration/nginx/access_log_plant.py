@@ -21,6 +21,29 @@ SILENCE_S = 1.0
 FIRST_S, REST_S = 0.3, 0.4
 
 
+# Locations of more than a proxy_pass, as a user would write them.
+LOCATIONS = """
+location = /auth {
+    internal;
+    proxy_pass http://auth;
+    proxy_pass_request_body off;
+    proxy_set_header Content-Length "";
+    proxy_set_header X-LB-Pool $lb_remember_pool;
+}
+location = /auth-as-documented {
+    internal;
+    proxy_pass http://auth;
+    proxy_pass_request_body off;
+    proxy_set_header Content-Length "";
+    proxy_set_header X-LB-Pool "";
+}
+location /private/ { auth_request /auth; proxy_pass http://private; }
+location /private-dead/ { auth_request /auth-as-documented; proxy_pass http://private-dead; }
+location /first/ { error_page 502 = @second; proxy_pass http://first; }
+location @second { proxy_pass http://second; }
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plant:
     """An Nginx with a pool for each kind of backend, and an mtail that reads its log."""
@@ -106,15 +129,19 @@ def access_log_plant(directory: Path) -> Iterator[Plant]:
                 UpstreamOptions(when_full=WhenFull.SHED),
             ),
         ]
+        where_of = {"auth": "good", "private": "good", "private-dead": "dead"}
+        where_of |= {"first": "dead", "second": "good"}
+        others = [Upstream(name, [Server(address[kind])]) for name, kind in where_of.items()]
         (directory / "locations.d").mkdir()
         (directory / "locations.d" / "pools.conf").write_text(
             "".join(f"location /{p.name}/ {{ proxy_pass http://{p.name}; }}\n" for p in pools)
+            + LOCATIONS
         )
         running = stack.enter_context(
             nginx(
                 directory,
                 pool="good",
-                upstream_text=render(pools).text,
+                upstream_text=render(pools + others).text,
                 LB_READ_TIMEOUT=f"{SILENCE_S:g}s",
             )
         )

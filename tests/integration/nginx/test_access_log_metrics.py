@@ -75,6 +75,34 @@ def test_a_backend_that_is_silent(plant: Plant) -> None:
     assert samples.value("nginx_lb_upstream_header_seconds_count", pool="silent") == 0
 
 
+@pytest.mark.parametrize(
+    ("pool", "kind", "status"), [("private", "good", 200), ("private-dead", "dead", 502)]
+)
+def test_who_was_asked_for_leave_is_not_who_answered(
+    plant: Plant, pool: str, kind: str, status: int
+) -> None:
+    """A request that auth_request lets pass counts for its own pool, error pages included."""
+    where = plant.address[kind]
+    assert plant.ask(pool, 4) == [(status, [(where, str(status))])] * 4
+    samples = plant.counted(pool, 4)
+    assert samples.value("nginx_lb_requests_total", pool=pool, code=str(status)) == 4
+    assert samples.value("nginx_lb_upstream_responses_total", pool=pool, upstream=where) == 4
+    assert samples.value("nginx_lb_requests_total", pool="auth") == 0
+
+
+def test_a_fallback_counts_for_the_pool_that_answered(plant: Plant) -> None:
+    """What another pool answered in the end is its request, with the failed try before it."""
+    statuses = [status for status, _ in plant.ask("first", 3)]
+    assert statuses == [200] * 3
+    samples = plant.counted("second", 3)
+    assert samples.value("nginx_lb_requests_total", pool="first") == 0
+    counted = samples.counted("nginx_lb_upstream_responses_total", "pool", "upstream", "code")
+    assert {key[1:]: n for key, n in counted.items() if key[0] == "second" and n} == {
+        (plant.address["dead"], "502"): 3,
+        (plant.address["good"], "200"): 3,
+    }
+
+
 def test_latencies_are_those_of_the_client(plant: Plant) -> None:
     """The first byte and the last one come when the client says they came."""
     with contextlib.closing(plant.connect()) as connection:

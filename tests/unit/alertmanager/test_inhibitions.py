@@ -60,6 +60,30 @@ def test_no_warning_holds_a_critical_alert_back(rule: dict[str, Any]) -> None:
     assert min(sources) >= max(targets)
 
 
+def held_back_by(name: str) -> set[str]:
+    """The alerts that an alert of this name holds back, whatever its labels."""
+    return {
+        target
+        for rule in RULES
+        if name in names(rule["source_matchers"])
+        for target in names(rule["target_matchers"])
+    }
+
+
+def test_what_an_alert_may_not_be_the_cause_of_is_told() -> None:
+    """An Nginx that is down sheds nothing, and names of one instance are not those of another."""
+    assert "NginxReloadFailing" in held_back_by("NginxDown")
+    assert "RequestsShed" not in held_back_by("NginxDown")
+    assert held_back_by("MetricNamesWithoutColon") == set()
+
+
+def test_only_a_critical_nginx_is_a_cause() -> None:
+    """A warning of that name is about the exporter alone, and Nginx may reload and fail."""
+    rules = [rule for rule in RULES if "NginxDown" in names(rule["source_matchers"])]
+    assert rules
+    assert all('severity="critical"' in rule["source_matchers"] for rule in rules)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["source_matchers"][0])
 def test_no_inhibition_lasts_for_ever(rule: dict[str, Any]) -> None:
     """What always fires, or is not about a fault, keeps nothing back."""

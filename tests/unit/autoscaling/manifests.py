@@ -79,14 +79,6 @@ class Advanced(Strict):
     horizontal_pod_autoscaler_config: HpaConfig
 
 
-class Fallback(Strict):
-    """What holds while queries fail."""
-
-    failure_threshold: Annotated[int, Field(ge=1)]
-    replicas: Annotated[int, Field(ge=1)]
-    behavior: Literal["currentReplicasIfHigher"]
-
-
 class Named(Strict):
     """A reference by name within the namespace."""
 
@@ -94,13 +86,12 @@ class Named(Strict):
 
 
 class ScaledObjectSpec(Strict):
-    """What KEDA scales, between which numbers, by what."""
+    """What KEDA scales, between which numbers, by what. A fallback could scale in."""
 
     scale_target_ref: Named
     polling_interval: Seconds
     min_replica_count: Annotated[int, Field(ge=1)]
     max_replica_count: int
-    fallback: Fallback
     advanced: Advanced
     triggers: list[Trigger]
 

@@ -15,6 +15,8 @@ _SUFFIXES = {
 }
 # What a scrape adds.
 _TARGET = {"job", "instance"}
+# What the documented scrape configuration adds.
+_OF_THE_JOB = {"nginx_exporter": ("lb",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def inventory() -> Mapping[str, Metric]:
     found: dict[str, Metric] = {}
     for path in sorted((RULES / "inventory").glob("*.yml")):
         for name, facts in _read(path).items():
-            labels = _labels(facts.get("labels", ()))
+            labels = _labels([*facts.get("labels", ()), *_OF_THE_JOB.get(path.stem, ())])
             kind = facts["type"]
             for suffix in _SUFFIXES.get(kind, ("",)):
                 more = {"le"} if suffix == "_bucket" else set()

@@ -17,7 +17,7 @@ from tests.unit.grafana.promql import parse
             "up * on (job) group_left (version) vllm_nginx_lb_build_info",
             {"job", "instance", "version"},
         ),
-        ("sum by (job) (up) * on (job) group_right () nginx_up", {"job", "instance"}),
+        ("sum by (job) (up) * on (job) group_right () nginx_up", {"job", "instance", "lb"}),
         ("up * on (job) nginx_up", {"job"}),
         ("up * ignoring (job) nginx_up", {"instance"}),
         ("sum by (job) (up) or sum by (job, instance) (up)", {"job"}),

@@ -14,6 +14,8 @@ Labels = frozenset[str]
 # The result is what the first argument of type vector is, with its labels.
 _SET_OPERATORS = ("and", "unless")
 _SELECTING = ("topk", "bottomk", "limitk")
+# By file of the inventory: what docs/nginx-metrics.md has the scrape job give its targets.
+_OF_THE_JOB = {"nginx_exporter": Labels({"lb"})}
 
 
 class UnknownSeriesError(Exception):
@@ -130,7 +132,11 @@ def known(metrics: Mapping[str, Metric], recordings: Sequence[Rule]) -> Known:
     for rule in recordings:
         by_name.setdefault(rule.name, []).append(rule)
     return Known(
-        {name: own for metric in metrics.values() for name, own in metric.series().items()},
+        {
+            name: own | _OF_THE_JOB.get(metric.source, Labels())
+            for metric in metrics.values()
+            for name, own in metric.series().items()
+        },
         Labels().union(*(metric.counters for metric in metrics.values())),
         {f"{metric.name}_bucket": metric.le for metric in metrics.values() if metric.le},
         by_name,

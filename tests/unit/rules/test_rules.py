@@ -55,6 +55,8 @@ def test_the_labels_of_a_recording_are_those_of_its_level(offered: Known) -> Non
         "model": {"job", "model_name"},
         "pool": {"pool"},
         "upstream": {"pool", "upstream"},
+        "pool_backend": {"pool", "backend"},
+        "controller": {"job", "instance", "pool"},
     }
     # A weight is the controller's, which knows pools and addresses, not models.
     own = {"backend:weight_share:ratio": {"pool", "backend"}}
