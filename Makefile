@@ -89,7 +89,7 @@ docs: $(STAMP) ## check links, commands and form of the Markdown pages
 .PHONY: rules
 rules: $(STAMP) servers monitoring logrotate ## check and test recordings, alerts and their way to people
 	@promtool check rules --lint=all --lint-fatal rules/*.yml
-	@promtool test rules rules/tests/*.yml
+	@ls rules/tests/*.yml | xargs -P "$$(nproc)" -n 1 promtool test rules
 	@for config in deploy/alertmanager/*.yml; do \
 	    [ ! -f "$$config" ] || amtool check-config "$$config" || exit 1; done
 	@$(BIN)/pytest $(wildcard tests/unit/rules tests/unit/alertmanager) $(PYTEST_ARGS)
