@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.processes import Child, child, free_port
+from lab.processes import Child, answers, child, free_port
 
 RENDER = Path(__file__).resolve().parents[1] / "deploy" / "alertmanager" / "render.sh"
 
@@ -84,7 +83,7 @@ class RunningAlertmanager:
         request = urllib.request.Request(  # noqa: S310 - an address this module made
             f"{self.url}{path}", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
             return bytes(answer.read())
 
 
@@ -105,12 +104,6 @@ def alertmanager(directory: Path, config: Path) -> Iterator[RunningAlertmanager]
         "--log.level=warn",
     ]
 
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):  # noqa: S310
-                return True
-        except (urllib.error.URLError, OSError):
-            return False
-
-    with child(argv, directory / "alertmanager.log", ready=ready) as process:
+    log = directory / "alertmanager.log"
+    with child(argv, log, ready=lambda: answers(f"{url}/-/ready")) as process:
         yield RunningAlertmanager(url, process)

@@ -1,6 +1,5 @@
 """What an exporter shows on its page of metrics."""
 
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
@@ -42,11 +41,3 @@ def page(url: str) -> str:
     """The metrics of an exporter, as text."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:  # noqa: S310 - made here
         return str(answer.read().decode())
-
-
-def answers(url: str) -> bool:
-    """Whether an exporter has metrics to show."""
-    try:
-        return bool(page(url))
-    except (urllib.error.URLError, OSError):
-        return False

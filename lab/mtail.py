@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.exposition import Samples, answers, page
-from lab.processes import Child, child, free_port
+from lab.exposition import Samples, page
+from lab.processes import Child, answers, child, free_port
 
 PROGRAM = Path(__file__).resolve().parents[1] / "deploy" / "mtail" / "nginx_lb.mtail"
 # As docs/nginx-metrics.md has it; a label `prog` would only be one more to sum away.
@@ -48,7 +48,7 @@ def mtail(
     argv: list[str | Path] = ["mtail", "--progs", program, "--logs", log, *FLAGS, *POLL]
     argv += ["--address=127.0.0.1", f"--port={port}", *flags]
     output = directory / "mtail.out"
-    with child(argv, output, ready=lambda: answers(url), env=THREADS) as process:
+    with child(argv, output, ready=lambda: answers(f"{url}/metrics"), env=THREADS) as process:
         yield RunningMtail(url, log, process)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.exposition import Samples, answers, page
-from lab.processes import Child, child, free_port
+from lab.exposition import Samples, page
+from lab.processes import Child, answers, child, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +42,5 @@ def nginx_exporter(directory: Path, stub_status: str) -> Iterator[RunningExporte
         f"-web.listen-address=127.0.0.1:{port}",
     ]
     log = directory / "nginx-exporter.out"
-    with child(argv, log, ready=lambda: answers(url)) as process:
+    with child(argv, log, ready=lambda: answers(f"{url}/metrics")) as process:
         yield RunningExporter(url, process)

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +26,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there and says 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - an address of the laboratory
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def await_true(

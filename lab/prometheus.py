@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from lab.processes import Child, child, free_port
+from lab.processes import Child, answers, child, free_port
 
 # prometheus_client answers an OpenMetrics scrape without colons in names; see docs/prometheus.md.
 RESTORE_COLONS = {
@@ -135,12 +134,6 @@ def prometheus(
         *flags,
     ]
 
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):  # noqa: S310
-                return True
-        except (urllib.error.URLError, OSError):
-            return False
-
-    with child(argv, directory / "prometheus.log", ready=ready) as process:
+    log = directory / "prometheus.log"
+    with child(argv, log, ready=lambda: answers(f"{url}/-/ready")) as process:
         yield RunningPrometheus(url, process, config, alerting)

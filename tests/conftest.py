@@ -14,6 +14,7 @@ SERVERS = (
     "nginx",
     "prometheus",
     "prometheus-alertmanager",
+    "amtool",
     "prometheus-nginx-exporter",
     "mtail",
     "logrotate",

@@ -41,7 +41,7 @@ def _ask(url: str, **parameters: object) -> list[dict[str, Any]]:
     data = urllib.parse.urlencode(parameters).encode()
     request = urllib.request.Request(url, data)  # noqa: S310 - an address the laboratory made
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
             return list(json.load(answer)["data"]["result"])
     except urllib.error.HTTPError as error:
         raise ValueError(f"{parameters['query']}: {error.read().decode()}") from error

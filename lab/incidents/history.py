@@ -1,12 +1,8 @@
 """Samples as Prometheus would have stored them, written as OpenMetrics."""
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-# A label that the target gives itself steps aside for the one of the scrape.
-_TARGET_LABEL = re.compile(r"([{,])(instance|job)=")
 
 
 class History:
@@ -30,8 +26,6 @@ class History:
         target, count = f'instance="{instance}",job="{job}"', 0
         for series, value in found or ():
             count += 1
-            if _TARGET_LABEL.search(series):
-                series = _TARGET_LABEL.sub(r"\1exported_\2=", series)  # noqa: PLW2901 - as Prometheus does
             labelled = series[-1] == "}"
             self.add(
                 f"{series[:-1]},{target}}}" if labelled else f"{series}{{{target}}}", at_s, value

@@ -13,7 +13,6 @@ import yaml
 from lab.alertmanager import RunningAlertmanager, alertmanager, rendered
 from lab.receivers import WebhookReceiver, webhook_receiver
 from tests.integration.notified import QUICK, ROOT, to_webhook, until
-from tests.unit.alertmanager.amtool import need_alertmanager
 
 pytestmark = pytest.mark.integration
 PAGE = (ROOT / "docs" / "notifications.md").read_text()
@@ -49,7 +48,6 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """An Alertmanager that tells a webhook, as soon as it can."""
-    need_alertmanager()
     directory = tmp_path_factory.mktemp("docs")
     with webhook_receiver() as webhook:
         hooks = to_webhook(directory / "secrets", webhook, "webhook")

@@ -6,7 +6,6 @@ import pytest
 
 from lab.alertmanager import RunningAlertmanager, alertmanager
 from tests.integration.notified import alert, until
-from tests.unit.alertmanager.amtool import need_alertmanager
 from tests.unit.alertmanager.configuration import SHIPPED, alert_rules
 
 pytestmark = pytest.mark.integration
@@ -29,7 +28,6 @@ WARNING, CRITICAL = {"severity": "warning"}, {"severity": "critical"}
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAlertmanager]:
     """Alertmanager with the committed configuration."""
-    need_alertmanager()
     directory = tmp_path_factory.mktemp("inhibitions")
     with alertmanager(directory, SHIPPED / "alertmanager.yml") as started:
         yield started

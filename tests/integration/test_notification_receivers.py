@@ -10,7 +10,6 @@ from lab.alertmanager import alertmanager, rendered
 from lab.processes import free_port
 from lab.receivers import WebhookReceiver, mail_server, webhook_receiver
 from tests.integration.notified import QUICK, alert, to_mail, to_webhook, until
-from tests.unit.alertmanager.amtool import need_alertmanager
 
 pytestmark = pytest.mark.integration
 DOWN = alert(
@@ -19,11 +18,6 @@ DOWN = alert(
 STALLED = alert(
     alertname="BackendStalled", severity="critical", team="serving", model_name="m", instance="a:1"
 )
-
-
-@pytest.fixture(autouse=True)
-def _installed() -> None:
-    need_alertmanager()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from lab.simulators import RunningSimulator
 from tests.integration.notified import Site, site, until
-from tests.unit.alertmanager.amtool import need_alertmanager
 
 pytestmark = pytest.mark.integration
 LINKS = {
@@ -22,7 +21,6 @@ LINKS = {
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests of this module."""
-    need_alertmanager()
     with site(tmp_path_factory.mktemp("notified"), LINKS) as running:
         yield running
 

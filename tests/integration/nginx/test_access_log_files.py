@@ -3,7 +3,6 @@
 import grp
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -68,8 +67,6 @@ def rename(running: RunningNginx, _: Path) -> None:
 @pytest.mark.parametrize("turn", [rename, rotate])
 def test_rotation_loses_and_doubles_nothing(tmp_path: Path, turn: Turn) -> None:
     """What was written before, while and after the log was rotated is counted once."""
-    if turn is rotate and shutil.which("logrotate") is None:
-        pytest.skip("logrotate is not on the PATH")
     with (
         backend() as one,
         nginx(tmp_path, upstream_text=seed_text("llm", (one.address,))) as ng,

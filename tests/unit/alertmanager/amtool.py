@@ -1,22 +1,7 @@
 """amtool, asked about what deploy/alertmanager/render.sh writes."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
-
-
-def need_alertmanager() -> None:
-    """Skip, or fail where nobody would notice, when Debian's prometheus-alertmanager is missing."""
-    missing = [name for name in ("amtool", "prometheus-alertmanager") if shutil.which(name) is None]
-    if not missing:
-        return
-    reason = f"not on the PATH: {', '.join(missing)}"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 def amtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from lab.alertmanager import NotRenderedError, rendered
-from tests.unit.alertmanager.amtool import need_alertmanager
 from tests.unit.alertmanager.configuration import EVERYTHING, secrets
 
 # For tests that are not about the version, on machines with and without Alertmanager.
@@ -61,11 +60,11 @@ def test_webhook_file_must_hold_a_url(tmp_path: Path) -> None:
         rendered(tmp_path / "out", {"webhook_url_file": secret, **OLD})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["webhook_url_file", "watchdog_url_file"])
 @pytest.mark.parametrize("url", ["http://host:s3cret/x", "http://h/%zzs3cret", "http://\x7fs3cret"])
 def test_refused_url_is_not_shown(tmp_path: Path, name: str, url: str) -> None:
     """What Alertmanager would refuse of a secret is told without the secret."""
-    need_alertmanager()
     secret = tmp_path / "secret"
     secret.write_text(url)
     with pytest.raises(NotRenderedError, match="Alertmanager would refuse a secret") as refusal:
@@ -75,9 +74,9 @@ def test_refused_url_is_not_shown(tmp_path: Path, name: str, url: str) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.integration
 def test_other_faults_are_told_beside_a_secret(tmp_path: Path) -> None:
     """A fault that is no secret is named as amtool names it, and the secrets are not."""
-    need_alertmanager()
     given = secrets(tmp_path)
     with pytest.raises(NotRenderedError, match="Mars/Olympus") as refusal:
         rendered(tmp_path / "out", {**EVERYTHING, **given, "time_zone": "Mars/Olympus"})

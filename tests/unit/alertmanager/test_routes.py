@@ -5,16 +5,11 @@ from pathlib import Path
 import pytest
 
 from lab.alertmanager import NotRenderedError, rendered
-from tests.unit.alertmanager.amtool import amtool, need_alertmanager
+from tests.unit.alertmanager.amtool import amtool
 from tests.unit.alertmanager.configuration import EVERYTHING, SHIPPED, alert_rules, secrets
 
 pytestmark = pytest.mark.integration
 INFO = {"info": "always"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _amtool() -> None:
-    need_alertmanager()
 
 
 def check(config: Path) -> None:

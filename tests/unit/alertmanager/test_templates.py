@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.alertmanager import rendered
-from tests.unit.alertmanager.amtool import expanded, need_alertmanager
+from tests.unit.alertmanager.amtool import expanded
 
 pytestmark = pytest.mark.integration
 DATA = Path(__file__).parent / "notifications"
@@ -27,11 +27,6 @@ KINDS = {
 NAMES = sorted(path.stem for path in DATA.glob("*.json"))
 # A message of WeCom ends there, in the middle of a word if need be.
 WECOM_BYTES = 2048
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _amtool() -> None:
-    need_alertmanager()
 
 
 @pytest.fixture(scope="module")
