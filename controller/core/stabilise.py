@@ -50,12 +50,21 @@ def difference(
         told = [f"{address} {'out' if now[address].down else 'back'}" for address in flipped]
         return PoolReason.EJECTION, ", ".join(_first(told))
     limited = sorted(
-        a for a in now if now[a].max_conns and not before[a].max_conns and not now[a].down
+        a for a in now if not now[a].down and _newly_limited_or_raised(now[a], before[a], limits)
     )
     if limited:
-        # Learned while requests queue, mostly after a change of weights, so it is not put off.
+        # A first limit is learned while requests queue, mostly after a change of weights; under one
+        # that has become too low they go to slower servers. Neither is put off.
         return PoolReason.LIMITS, ", ".join(_first([f"{a} {now[a].max_conns}" for a in limited]))
     return _weights(now, before, limits)
+
+
+def _newly_limited_or_raised(now: Server, before: Server, limits: Limits) -> bool:
+    """Whether a server gets its first limit, or a much higher one."""
+    if now.max_conns is None or before.max_conns is None:
+        return now.max_conns is not None
+    raised = now.max_conns > before.max_conns
+    return raised and _factor_of_limits(now.max_conns, before.max_conns) > 1 + limits.dead_band
 
 
 def _members(now: Mapping[str, Server], before: Mapping[str, Server]) -> str:

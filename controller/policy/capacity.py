@@ -77,6 +77,13 @@ _HALF = 0.5
 _TICKS_MIN = 2
 # An engine whose limit was never seen: vLLM's default of max_num_seqs on most devices.
 _SLOTS_ASSUMED = 256.0
+# While the limit is unknown, nobody is given more sequences than the next power of two before the
+# others: that is what people set (--max-num-seqs 16), and beyond it a burst may queue while slower
+# servers have room. Not where so many run already, for a limit above that is seldom met unseen.
+_TRIED_LEAST, _TRIED_MOST = 8.0, 64.0
+# With so many prompt tokens per generated one steps are made of prompts, and how many sequences run
+# says little of how many an engine takes.
+_PROMPTS_RULE = 16.0
 # Full enough that the next burst fills it.
 _NEARLY = 0.8
 # How often fewer than the most may have run while requests waited before the most is forgotten.
@@ -436,6 +443,16 @@ class Capacity:
         """
         return min(_kv_slots(same) or math.inf, float(self.max_num_seqs or _SLOTS_ASSUMED))
 
+    def _tried(self, seen: Sequence[_Learned]) -> float:
+        """How many sequences a server is given before others, lest a limit be met unknown."""
+        known = self.max_num_seqs or any(each.limit for each in seen)
+        prompts = math.fsum(each.prompts for each in seen)
+        if known or prompts > _PROMPTS_RULE * math.fsum(each.tokens for each in seen):
+            return math.inf
+        most = max((each.most for each in seen), default=0.0)
+        power = 2.0 ** math.ceil(math.log2(max(most, _TRIED_LEAST)))
+        return power if power <= _TRIED_MOST else math.inf
+
     def _targets(
         self,
         backends: Sequence[str],
@@ -457,12 +474,19 @@ class Capacity:
         # stays, lest it comes and goes with the noise.
         unlike = len(set(carried.values())) > 1
         crowded = {one for address, one in carried.items() if known[address].full}
+        tried = self._tried([known[address] for address in carried])
         slots = {
-            address: max(1, round(one.slots))
+            address: max(1, round(min(one.slots, tried)))
             for address, one in carried.items()
             if address in weights
-            and (known[address].limited or (unlike and (one in crowded or one.bound == _LIMIT)))
+            and (
+                known[address].limited
+                or (unlike and (one in crowded or one.bound == _LIMIT or tried < one.slots))
+            )
         }
+        for address in slots:
+            if tried < carried[address].slots:
+                details[address] += f", {tried:.0f} until more are seen to run"
         admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
         carries = {
             address: Carries(one.tokens_per_s, None if one.bound == _ASSUMED else one.slots)

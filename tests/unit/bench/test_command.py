@@ -20,7 +20,7 @@ def test_a_part_of_the_suite_is_written_where_it_is_told(
     options = ["--scenarios", "lab", "--policies", "least_conn,ladder", "--seeds", "1"]
     assert main([*options, "--out", str(tmp_path / "found")]) == 0
     report = json.loads((tmp_path / "found" / "latest.json").read_text())
-    assert list(report["cells"]) == ["lab@0.6", "lab@0.84", "lab@0.92"]
+    assert list(report["cells"]) == ["lab@0.6", "lab@0.75", "lab@0.84", "lab@0.92"]
     assert set(report["ratios"]) == {"least_conn", "ladder"}
     assert report["cells"]["lab@0.6"]["seeds"] == [1]
     files = {path.name for path in (tmp_path / "found").iterdir()}

@@ -134,11 +134,12 @@ def test_the_weight_of_a_server_that_is_down_does_not_matter() -> None:
     [
         (16, 16, PoolReason.UNCHANGED),
         (24, 16, PoolReason.WITHIN_DEADBAND),
-        (25, 16, PoolReason.WEIGHTS),
+        (25, 16, PoolReason.LIMITS),
         (10, 16, PoolReason.WEIGHTS),
         (11, 16, PoolReason.WITHIN_DEADBAND),
         (2, 1, PoolReason.WITHIN_DEADBAND),
-        (4, 2, PoolReason.WEIGHTS),
+        (4, 2, PoolReason.LIMITS),
+        (2, 4, PoolReason.WEIGHTS),
         (1, None, PoolReason.LIMITS),
         (None, 1, PoolReason.WEIGHTS),
     ],
@@ -146,7 +147,10 @@ def test_the_weight_of_a_server_that_is_down_does_not_matter() -> None:
 def test_limits_of_connections_have_the_same_dead_band(
     wanted: int | None, applied: int | None, expected: PoolReason
 ) -> None:
-    """`max_conns` changes like a weight, and from or to no limit it always matters."""
+    """`max_conns` changes like a weight, and from or to no limit it always matters.
+
+    A first limit and a higher one are not put off.
+    """
     now, before = (Server(A, max_conns=wanted),), (Server(A, max_conns=applied),)
     assert reason(now, before) == expected
 

@@ -119,7 +119,7 @@ def test_a_throttle_is_seen_within_three_ticks(pool: Pool) -> None:
 def test_a_tenant_in_the_cache_is_seen_within_four_ticks() -> None:
     """40 s after most KV blocks of a server were taken, its slots are near what is left."""
     wanted = learned(GPUS, [SetKvBlocks(200.0, 0, 900)])
-    assert wanted[18].max_conns.get(GPUS.addresses[0]) is None
+    assert wanted[18].max_conns.get(GPUS.addresses[0], 256) > 30
     assert wanted[23].max_conns[GPUS.addresses[0]] < 25
     assert wanted[23].weights[GPUS.addresses[0]] < 0.5 * wanted[23].weights[GPUS.addresses[1]]
 
@@ -239,29 +239,30 @@ def test_a_small_cache_is_a_small_capacity() -> None:
         for load in [*LOADS, 18]
     ]
     targets, _ = after(history)
-    assert targets.max_conns == {B: 18}
+    assert targets.max_conns == {A: 32, B: 18}
     assert targets.weights[B] < 50
     assert "18 slots (KV cache)" in targets.details[B]
 
 
 def test_the_limit_of_the_engines_is_found() -> None:
     """Requests that wait again and again while the same number run give the limit of the pool."""
-    slow, fast = signals(0.08, 6), signals(0.02, 16, waiting=3)
+    slow, fast = signals(0.08, 6), signals(0.02, 20, waiting=3)
     history = [{A: signals(0.02, load), B: signals(0.08, load / 2)} for load in LOADS]
     before, _ = after(history)
     targets, _ = after([*history, *[{A: fast, B: slow}] * 3])
-    assert before.max_conns == {}
-    assert targets.max_conns == {A: 16, B: 16}
+    assert before.max_conns == {A: 16, B: 16}
+    assert targets.max_conns == {A: 20, B: 20}
+    assert "20 slots (the engine's limit)" in targets.details[A]
 
 
 def test_with_short_prompts_the_first_sighting_counts() -> None:
     """Who waits beside a cache with room, and not for long prompts, waits for a sequence."""
     history = [{A: signals(0.02, load), B: signals(0.08, load)} for load in LOADS]
-    crowd, other = signals(0.02, 16, waiting=1), signals(0.08, 6)
+    crowd, other = signals(0.02, 20, waiting=1), signals(0.08, 6)
     short = {Signal.FINISHED_RATE: crowd[Signal.PREFILL_RATE] / 100}
     found, _ = after([*history, *[{A: crowd | short, B: other}] * 2])
     long, _ = after([*history, *[{A: crowd, B: other}] * 2])
-    assert (found.max_conns, long.max_conns) == ({A: 16, B: 16}, {})
+    assert (found.max_conns, long.max_conns) == ({A: 20, B: 20}, {A: 32, B: 32})
 
 
 def test_what_was_learned_is_reported() -> None:
@@ -281,7 +282,38 @@ def test_what_was_learned_is_reported() -> None:
 def test_a_handful_of_sequences_is_no_limit() -> None:
     """Small numbers of running requests repeat themselves by chance."""
     history = [{A: signals(0.02, 3, waiting=1), B: signals(0.08, 2)} for _ in range(9)]
+    assert after(history)[0].max_conns == {A: 8, B: 8}
+
+
+@pytest.mark.parametrize(
+    ("most", "tried"), [(1, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, None)]
+)
+def test_while_the_limit_is_unknown_no_server_gets_far_more_than_was_seen(
+    most: float, tried: int | None
+) -> None:
+    """Of servers that differ none is filled beyond the next power of two before the others."""
+    history = [{A: signals(0.02, most), B: signals(0.08, 1)}] * 2
+    targets, _ = after(history)
+    assert targets.max_conns == ({} if tried is None else {A: tried, B: tried})
+    assert ("until more are seen to run" in targets.details[A]) == (tried is not None)
+
+
+def test_sequences_beside_long_prompts_say_nothing_of_a_limit() -> None:
+    """Where steps are made of prompts few sequences run, so nothing is held back for their sake."""
+    history = [
+        {a: signals(step, 4, prompts_per_token=20) for a, step in ((A, 0.02), (B, 0.08))}
+        for _ in LOADS
+    ]
     assert after(history)[0].max_conns == {}
+
+
+def test_a_limit_that_was_tried_grows_once_more_is_seen() -> None:
+    """What was tried stays while it suffices, and follows what is seen to run, unlike or not."""
+    few = [{A: signals(0.02, 10), B: signals(0.08, 5)}] * 4
+    alike = [{A: signals(0.02, 10), B: signals(0.02, 10)}] * 9
+    more = [{A: signals(0.02, 20), B: signals(0.02, 20)}]
+    assert after([*few, *alike])[0].max_conns == {A: 16, B: 16}
+    assert after([*few, *alike, *more])[0].max_conns == {A: 32, B: 32}
 
 
 def test_a_limit_that_was_found_does_not_bound_admission() -> None:
@@ -330,7 +362,8 @@ def test_requests_that_wait_for_prompts_are_no_limit() -> None:
         {A: signals(0.02, 2 * load, waiting=load % 3), B: signals(0.08, load)} for load in LOADS * 3
     ]
     targets, _ = after(history)
-    assert targets.max_conns == {}
+    assert targets.max_conns == {A: 32, B: 32}
+    assert "256 slots (assumed)" in targets.details[A]
 
 
 def test_requests_that_wait_for_the_cache_are_no_limit() -> None:
@@ -343,7 +376,7 @@ def test_requests_that_wait_for_the_cache_are_no_limit() -> None:
         for load in LOADS
     ]
     targets, _ = after(history)
-    assert targets.max_conns == {A: 19}
+    assert targets.max_conns == {A: 19, B: 32}
 
 
 def test_what_is_admitted_keeps_the_latency() -> None:
