@@ -40,6 +40,10 @@ bench-control: $(STAMP) servers ## measure what the control loop costs
 	@scripts/system-packages.sh wrk
 	@$(BIN)/python -m bench.control
 
+.PHONY: bench-stack
+bench-stack: $(STAMP) images ## measure how long docker compose takes to the first learned weights
+	@$(BIN)/python -m bench.stack
+
 .PHONY: bench-real
 bench-real: $(STAMP) servers ## compare routers in front of real vLLM servers, for over two hours
 	@$(BIN)/python -m bench.real $(REAL_ARGS)
@@ -61,6 +65,10 @@ unit: $(STAMP) ## run the tests that need no server
 .PHONY: integration
 integration: $(STAMP) servers monitoring logrotate ## run the tests against a real Nginx and Prometheus
 	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
+
+.PHONY: stack
+stack: $(STAMP) servers monitoring ## run the tests in containers, and the same scenarios without
+	@$(BIN)/pytest tests/stack $(PYTEST_ARGS)
 
 ##@ Check
 
@@ -85,6 +93,7 @@ imports: $(STAMP) ## check who may import whom
 .PHONY: docs
 docs: $(STAMP) ## check links, commands and form of the Markdown pages
 	@$(BIN)/python -m scripts.check_docs
+	@$(BIN)/python -m scripts.configuration --check
 
 .PHONY: rules
 rules: $(STAMP) servers monitoring logrotate ## check and test recordings, alerts and their way to people
@@ -102,6 +111,13 @@ dashboards: $(STAMP) servers monitoring logrotate ## write the dashboards anew, 
 	    $(PYTEST_ARGS)
 
 ##@ Keep
+
+.PHONY: images
+images: ## build the four images; LB_STAND_IN=yes where no registry can be reached
+	@scripts/docker-engine.sh
+	@if [ "$(LB_STAND_IN)" = yes ]; then scripts/stand-in-images.sh && deploy/images/fetch.sh; fi
+	@deploy/images/build.sh
+
 
 .PHONY: format
 format: $(STAMP) ## format the Python, and mend what ruff can mend

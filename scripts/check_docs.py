@@ -1,4 +1,7 @@
-"""Checks the Markdown pages: links lead somewhere, commands exist, one sentence per line."""
+"""Checks the Markdown pages: links lead somewhere, commands exist, one sentence per line.
+
+What stands in fenced blocks is checked by kind, in tests/unit/docs.
+"""
 
 import re
 import subprocess
@@ -8,7 +11,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FENCE = re.compile(r"^\s*(```|~~~)")
+FENCE = re.compile(r"^\s*(```|~~~)\s*(\S*)")
+# `text` is for output and drawings, which nobody checks.
+KINDS = frozenset(
+    {
+        *("console", "diff", "dockerfile", "env", "http", "ini", "json", "logrotate", "mermaid"),
+        *("nginx", "promql", "python", "sh", "text", "toml", "yaml"),
+    }
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+\s+(.*?)\s*$")
 CODE = re.compile(r"`[^`]*`")
@@ -25,6 +35,16 @@ def without_fences(text: str) -> Iterator[tuple[int, str]]:
             fenced = not fenced
         elif not fenced:
             yield number, line
+
+
+def kinds(text: str) -> Iterator[tuple[int, str]]:
+    """The numbered first lines of fenced blocks, with their kinds."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        fence = FENCE.match(line)
+        fenced = fenced != bool(fence)
+        if fence and fenced:
+            yield number, fence[2]
 
 
 def anchors(text: str) -> set[str]:
@@ -59,6 +79,9 @@ def faults(page: Path, known_targets: set[str]) -> Iterator[str]:
         for target in MAKE.findall(line):
             if target not in known_targets:
                 yield f"{number}: make {target}: no such target"
+    for number, kind in kinds(text):
+        if kind not in KINDS:
+            yield f"{number}: a block of kind {kind!r}, expected one of {', '.join(sorted(KINDS))}"
     for number, line in without_fences(text):
         prose = CODE.sub("code", line)
         for link in LINK.findall(prose):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -9,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from enum import IntEnum
+from importlib import metadata
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,11 +18,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from controller.app import tables
-from controller.app.config import Config
-from controller.app.load import load
+from controller.app.environment import DEFAULT_FILE, Found, find
 from controller.core.errors import ActuationError, ConfigError, ControllerError
 
-DEFAULT_CONFIG = Path("/etc/vllm-nginx-lb/config.yaml")
 DEFAULT_URL = "http://127.0.0.1:9808"
 
 
@@ -54,8 +54,14 @@ app = typer.Typer(
     add_completion=False,
 )
 ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", "-c", help="The configuration file.", envvar="VLLM_NGINX_LB_CONFIG"),
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file.",
+        envvar="VLLM_NGINX_LB_CONFIG",
+        show_default=f"{DEFAULT_FILE}, else the environment variables",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 UrlOption = Annotated[
@@ -64,9 +70,9 @@ UrlOption = Annotated[
 ]
 
 
-def _configuration(path: Path) -> Config:
+def _configuration(path: Path | None) -> Found:
     try:
-        return load(path)
+        return find(path, os.environ)
     except ConfigError as error:
         for fault in error.faults:
             typer.echo(fault, err=True)
@@ -78,14 +84,33 @@ def _fail(error: ControllerError, code: Exit) -> NoReturn:
     raise typer.Exit(code) from None
 
 
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        typer.echo(metadata.version("vllm-nginx-lb"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
-def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def run(config: ConfigOption = None) -> None:
     """Run the controller until it is told to stop."""
     from controller.app import log, service, telemetry, wiring  # noqa: PLC0415 - for a fast start
 
-    settings = _configuration(config)
+    found = _configuration(config)
+    settings = found.config
     telemetry.leave_out_creation_times()
     log.configure(settings.telemetry.log_level, settings.telemetry.log_format)
+    log.configured(found.source, found.hints)
     parts = wiring.build(settings)
     try:
         with parts.lock:
@@ -100,7 +125,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def once(
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
     dry_run: Annotated[  # noqa: FBT002 - a command-line switch
         bool, typer.Option("--dry-run", help="Decide, but touch nothing.")
     ] = False,
@@ -111,7 +136,7 @@ def once(
     from controller.app.loop import Loop, Result  # noqa: PLC0415
     from controller.app.status import status as describe  # noqa: PLC0415
 
-    parts = wiring.build(_configuration(config), dry_run=dry_run)
+    parts = wiring.build(_configuration(config).config, dry_run=dry_run)
     memory, _ = parts.memory()
     loop = Loop(parts.wiring, memory)
     try:
@@ -136,15 +161,22 @@ def once(
 
 @app.command()
 def check(
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: ConfigOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
 ) -> None:
     """Validate the configuration, try Prometheus and Nginx, and say what each pool would see."""
+    from controller.adapters.prometheus.findings import Severity  # noqa: PLC0415 - as below
     from controller.app import doctor  # noqa: PLC0415 - other commands start faster
     from controller.app.status import status as describe  # noqa: PLC0415
 
-    report = doctor.examine(_configuration(config))
-    rows = [(each.severity, each.subject, each.sentence) for each in report.findings]
+    found = _configuration(config)
+    report = doctor.examine(found.config)
+    about = doctor.Subject.CONFIGURATION
+    rows = [
+        (Severity.OK, about, f"read from {found.source}."),
+        *((Severity.WARNING, about, hint) for hint in found.hints),
+        *((each.severity, each.subject, each.sentence) for each in report.findings),
+    ]
     described = describe(report.tick)
     if as_json:
         keys = ("severity", "subject", "sentence")
@@ -158,17 +190,29 @@ def check(
 
 
 @app.command()
-def init(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def init(config: ConfigOption = None) -> None:
     """Write the upstream file with equal weights where none exists, so that Nginx can start."""
     from controller.app import seed  # noqa: PLC0415 - other commands start faster
 
     try:
-        typer.echo(seed.write(_configuration(config)))
+        typer.echo(seed.write(_configuration(config).config))
     except OSError as error:
         typer.echo(f"nginx.directory: {error.filename}: {error.strerror}", err=True)
         raise typer.Exit(Exit.NGINX) from None
     except ActuationError as error:
         _fail(error, Exit.NGINX)
+
+
+@app.command(name="config")
+def show_config(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line switch
+) -> None:
+    """Print the configuration with all defaults, as the controller understands it."""
+    from controller.app import effective  # noqa: PLC0415 - other commands start faster
+
+    values = effective.values(_configuration(config).config)
+    typer.echo(json.dumps(values, indent=2) if as_json else effective.text(values), nl=as_json)
 
 
 @app.command()

@@ -82,20 +82,35 @@ def parse(text: str, source: str) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        errors = _innermost(error.errors(include_url=False))
-        found = sorted(_describe(each, node) for each in errors)
-        faults += [f"{source}:{line}: {sentence}" for line, sentence in found]
+        found = sorted(_describe(each, node) for each in innermost(error))
+        faults += [f"{source}:{line}: {fault}" for line, fault in found]
     else:
         if not faults:
             return config
     raise ConfigError(faults)
 
 
-def _innermost(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out what only follows from a fault further in, such as a list cut short by it."""
-    places = [error["loc"] for error in errors]
+def innermost(error: ValidationError) -> list[ErrorDetails]:
+    """The faults but for what only follows from one further in, such as a list cut short by it."""
+    errors = error.errors(include_url=False)
+    places = [each["loc"] for each in errors]
     outer = {place[:depth] for place in places for depth in range(len(place))}
-    return [error for error in errors if error["loc"] not in outer]
+    return [each for each in errors if each["loc"] not in outer]
+
+
+def sentence(error: ErrorDetails) -> str:
+    """What is wrong, what was expected, and what was found unless that may be a secret."""
+    context = error.get("ctx", {})
+    kind = error["type"]
+    if kind == "value_error":
+        problem = str(context.get("error", error["msg"]))
+    elif kind in _EXPECTED:
+        problem = _EXPECTED[kind].format(**context)
+    else:
+        problem = "expected " + error["msg"].removeprefix("Input should be ")
+    shown = "" if _is_near_a_secret(error["loc"]) else _shown(error["input"])
+    told = kind in {"missing", "extra_forbidden", "invalid_key"} or problem.startswith(shown)
+    return problem if told else f"{problem}, got {shown}"
 
 
 def _is_bounded(root: yaml.Node) -> bool:
@@ -131,19 +146,7 @@ def _duplicates(node: yaml.Node) -> list[tuple[int, str]]:
 
 def _describe(error: ErrorDetails, root: yaml.Node) -> tuple[int, str]:
     place, line = _place(error["loc"], root)
-    context = error.get("ctx", {})
-    kind = error["type"]
-    if kind == "value_error":
-        problem = str(context.get("error", error["msg"]))
-    elif kind in _EXPECTED:
-        problem = _EXPECTED[kind].format(**context)
-    else:
-        problem = "expected " + error["msg"].removeprefix("Input should be ")
-    shown = "" if _is_near_a_secret(error["loc"]) else _shown(error["input"])
-    told = kind in {"missing", "extra_forbidden", "invalid_key"} or problem.startswith(shown)
-    if not told:
-        problem += f", got {shown}"
-    return line, f"{place or 'the file'}: {problem}"
+    return line, f"{place or 'the file'}: {sentence(error)}"
 
 
 def _is_near_a_secret(location: _Location) -> bool:

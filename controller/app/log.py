@@ -3,6 +3,7 @@
 import logging
 import logging.config
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -65,6 +66,14 @@ def configure(level: str, style: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def configured(source: str, hints: Iterable[str]) -> None:
+    """Say where the configuration was found, and what looks wrong about that."""
+    log = structlog.get_logger("vllm_nginx_lb")
+    log.info("configured", source=source)
+    for hint in hints:
+        log.warning("configuration", detail=hint)
 
 
 def tick_event(tick: TickRecord) -> dict[str, Any]:

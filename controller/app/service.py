@@ -132,4 +132,6 @@ class Service:
         if tick.served != applied.generation:
             served = tick.served or "no known generation"
             return f"Nginx serves {served}, confirmed was {applied.generation}"
+        if not any(applied.pools.values()):
+            return "no pool has a backend yet: each request is a 502"
         return None

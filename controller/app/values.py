@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from pydantic import AllowInfNan, BeforeValidator, PlainSerializer, Strict
 
 from controller.core.address import is_pool_name, split_address
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)? ?(?:ms|[smhd]) ?)+\Z")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|[smhd])")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%\Z")
@@ -25,7 +26,7 @@ def duration_s(value: object) -> float:
         ValueError: There is no unit, or it is not such a text.
     """
     if isinstance(value, str) and _DURATION.match(value):
-        seconds = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(value))
+        seconds = sum(float(number) * UNIT_S[unit] for number, unit in _PART.findall(value))
         if math.isfinite(seconds):
             return seconds
     raise ValueError("expected a duration with its unit, such as 500ms, 10s or 1m30s")
@@ -34,8 +35,8 @@ def duration_s(value: object) -> float:
 def duration_text(seconds: float) -> str:
     """Write seconds the way `duration_s` reads them."""
     for unit in ("h", "m", "s"):
-        if seconds >= _UNIT_S[unit] and seconds % _UNIT_S[unit] == 0:
-            return f"{seconds / _UNIT_S[unit]:.0f}{unit}"
+        if seconds >= UNIT_S[unit] and seconds % UNIT_S[unit] == 0:
+            return f"{seconds / UNIT_S[unit]:.0f}{unit}"
     return f"{seconds * 1000:.15g}ms"
 
 
@@ -49,6 +50,11 @@ def fraction(value: object) -> float:
     if found is None:
         raise ValueError("expected a percentage with its sign, such as 50%")
     return float(found[1]) / 100
+
+
+def fraction_text(value: float) -> str:
+    """Write a fraction the way `fraction` reads it."""
+    return f"{value * 100:.10g}%"
 
 
 def address(value: object) -> str:
@@ -115,18 +121,32 @@ def signal_name(value: object) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Stands in an annotation: what the reference calls such a value."""
+
+    words: str
+
+
 Duration = Annotated[
-    float, BeforeValidator(duration_s), PlainSerializer(duration_text, return_type=str)
+    float,
+    BeforeValidator(duration_s),
+    PlainSerializer(duration_text, return_type=str),
+    Words("duration"),
 ]
 Fraction = Annotated[
-    float, BeforeValidator(fraction), PlainSerializer(lambda v: f"{v:.0%}", return_type=str)
+    float,
+    BeforeValidator(fraction),
+    PlainSerializer(fraction_text, return_type=str),
+    Words("percentage"),
 ]
 # YAML tells numbers from texts and from yes and no; one for the other is a mistake.
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), AllowInfNan(allow_inf_nan=False)]
 Switch = Annotated[bool, Strict()]
-Address = Annotated[str, BeforeValidator(address)]
-FilePath = Annotated[Path, BeforeValidator(file_path)]
-PoolName = Annotated[str, BeforeValidator(pool_name)]
-Selector = Annotated[str, BeforeValidator(selector)]
-SignalName = Annotated[str, BeforeValidator(signal_name)]
+Address = Annotated[str, BeforeValidator(address), Words("`host:port`")]
+FilePath = Annotated[Path, BeforeValidator(file_path), Words("path")]
+PoolName = Annotated[str, BeforeValidator(pool_name), Words("pool name")]
+PromQl = Annotated[str, Words("PromQL expression")]
+Selector = Annotated[str, BeforeValidator(selector), Words("label matchers")]
+SignalName = Annotated[str, BeforeValidator(signal_name), Words("signal name")]

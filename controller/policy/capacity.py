@@ -223,13 +223,14 @@ class Capacity:
         admit_share: share of the sequences that would just keep it which are admitted, since load
             and prompts come in bursts.
         max_num_seqs: the engines' own limit of sequences, where it is known and the same for all;
-            None to find it out.
-        sequences_double: h as long as nothing is learned; 40 to 90 for 8-billion-parameter models.
-        prompts_double: g in the same way; 100 to 250 on present devices.
+            without it, it is found out.
+        sequences_double: sequences that double a step (h), as long as nothing is learned; 40 to 90
+            for 8-billion-parameter models.
+        prompts_double: prompt tokens that do (g), in the same way; 100 to 250 on present devices.
         gain: share of a new observation in the estimate of a step.
-        jump: least ln of a change of the step that is believed at once.
-        alike: ln of the ratio of steps up to which backends count as equally fast: to treat equals
-            as equals costs less than a weight that is wrong by the noise.
+        jump: least change of a step, as a logarithm, that is believed at once.
+        alike: logarithm of the ratio of steps up to which backends count as equally fast: to treat
+            equals as equals costs less than a weight that is wrong by the noise.
         alike_slots: the same for slots; contexts differ more than steps.
         memory: share of the older observations that each tick keeps.
     """

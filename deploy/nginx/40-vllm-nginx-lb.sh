@@ -13,6 +13,9 @@
 #   LB_RENDER=off                            on: render.sh writes LB_NGINX_CONF first
 #   LB_POOL=llm   LB_POOLS=                  pools that the configuration names; further ones
 #   LB_BACKENDS=                             host:port, or pool=host:port, separated by spaces
+#                                            or commas
+#   LB_LOG_MAX_BYTES=                        an access.log in LB_LOG_DIR that has grown beyond it
+#                                            becomes access.log.1; empty: it may grow for ever
 #   and those of watcher.sh and render.sh
 set -u
 umask 022
@@ -24,6 +27,7 @@ conf=${LB_NGINX_CONF:-/etc/nginx/nginx.conf}
 nginx=${LB_NGINX:-nginx}
 pool=${LB_POOL:-llm}
 live=$shared/live/upstream.conf
+LB_BACKENDS=$(printf '%s' "${LB_BACKENDS:-}" | tr ',' ' ')
 
 log() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -133,6 +137,17 @@ keep_watching() {
     done
 }
 
+# keep_log_small: for logs on a volume, where no logrotate comes by. A reader such as mtail begins at
+# the end of a file that was missing, so there is a new one at once.
+keep_log_small() {
+    log_file=${LB_LOG_DIR:-/var/log/nginx}/access.log
+    while sleep 10; do
+        [ -f "$log_file" ] && [ "$(wc -c <"$log_file")" -gt "$LB_LOG_MAX_BYTES" ] || continue
+        mv -f "$log_file" "$log_file.1" && : >"$log_file" &&
+            kill -USR1 "$(cat "${LB_PID:-/run/nginx.pid}")" || log "cannot rotate $log_file"
+    done
+}
+
 mkdir -p "$shared/req" "$shared/ack" "$shared/live" || log "cannot make the directories of $shared"
 if [ "${LB_RENDER:-off}" = on ]; then
     LB_UPSTREAM_FILE=${LB_UPSTREAM_FILE:-$live} sh "$scripts/render.sh" >"$conf.new" &&
@@ -141,3 +156,8 @@ if [ "${LB_RENDER:-off}" = on ]; then
 fi
 ensure_live
 keep_watching &
+case ${LB_LOG_MAX_BYTES:-} in
+'') ;;
+*[!0-9]*) log "LB_LOG_MAX_BYTES=$LB_LOG_MAX_BYTES: expected a number of bytes; no log is rotated" ;;
+*) keep_log_small & ;;
+esac

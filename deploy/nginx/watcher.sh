@@ -330,8 +330,11 @@ take_up() {
 }
 
 handle() {
-    # A private copy: what is tested must be what goes live, whatever happens to the request.
-    if ! head -c $((max_bytes + 1)) "$request" >"$private" || ! read_head "$private"; then
+    # A private copy: what is tested must be what goes live, whatever happens to the request. Nobody
+    # else may read it: by now the request may be a link to what only this program may read.
+    rm -f "$private"
+    if ! (umask 077 && head -c $((max_bytes + 1)) "$request" >"$private") ||
+        ! read_head "$private"; then
         return
     fi
     [ "$nonce" != "$handled" ] || return

@@ -177,7 +177,7 @@ def test_a_page_is_told_its_faults(tmp_path: Path) -> None:
         "See [nowhere](#gone).\n"
         "Run `make gold`.\n"
         "One. Two.\n"
-        "```\nOne. Two. [x](y)\n```\n"
+        "```text\nOne. Two. [x](y)\n```\n"
     )
     assert [fault.split(":")[0] for fault in check_docs.faults(page, {"test"})] == list("5346")
 

@@ -249,7 +249,7 @@ def start_like_an_image(directory: Path, backends: str) -> str:
 
 def test_first_start_on_an_empty_volume(tmp_path: Path) -> None:
     """On an empty volume Nginx starts with the backends of the environment, as if rendered."""
-    text = start_like_an_image(tmp_path, "127.0.0.1:9002 127.0.0.1:9001 qwen=127.0.0.1:9003")
+    text = start_like_an_image(tmp_path, "127.0.0.1:9002 127.0.0.1:9001, qwen=127.0.0.1:9003")
     expected = render(
         [
             Upstream("llm", [Server("127.0.0.1:9001"), Server("127.0.0.1:9002")]),

@@ -147,10 +147,7 @@ def test_the_weight_of_a_server_that_is_down_does_not_matter() -> None:
 def test_limits_of_connections_have_the_same_dead_band(
     wanted: int | None, applied: int | None, expected: PoolReason
 ) -> None:
-    """`max_conns` changes like a weight, and from or to no limit it always matters.
-
-    A first limit and a higher one are not put off.
-    """
+    """`max_conns` changes like a weight, but a first limit and a higher one are not put off."""
     now, before = (Server(A, max_conns=wanted),), (Server(A, max_conns=applied),)
     assert reason(now, before) == expected
 

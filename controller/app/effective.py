@@ -1,0 +1,27 @@
+"""The configuration as the controller understands it: every key, defaults included."""
+
+from typing import Any
+
+import yaml
+
+from controller.app.config import Config
+
+# A tenant is told to people in every query log; any other header may be a key of the API.
+_SHOWN_HEADERS = frozenset({"x-scope-orgid"})
+HIDDEN = "(not shown)"
+
+
+def values(config: Config) -> dict[str, Any]:
+    """All keys that have a value, in the order of the reference; no value of a secret header."""
+    # With its own serializer a duration is written with its unit, as in the file.
+    found: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
+    headers = found["prometheus"]["headers"]
+    for name in headers:
+        if name.lower() not in _SHOWN_HEADERS:
+            headers[name] = HIDDEN
+    return found
+
+
+def text(found: dict[str, Any]) -> str:
+    """The values as a file that can be read again."""
+    return yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Builds the images: build.sh [NAME ...] [OPTION OF docker build ...], such as
+#
+#   deploy/images/build.sh                                            all four
+#   deploy/images/build.sh controller --build-arg PIP_INDEX_URL=URL   one, from another index
+#
+# With packages in deploy/images/wheels it builds without a network, so from these alone.
+set -eu
+
+cd "$(dirname "$0")/../.."
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+revision=$(git -c safe.directory='*' rev-parse HEAD 2>/dev/null) || revision=unknown
+
+names=
+while [ $# -gt 0 ]; do
+    case $1 in
+    -*) break ;;
+    esac
+    [ -f "deploy/images/$1.Dockerfile" ] || {
+        echo "images: $1: expected controller, nginx, simulator or mtail" >&2
+        exit 2
+    }
+    names="$names $1"
+    shift
+done
+
+for name in ${names:-controller nginx simulator mtail}; do
+    image=vllm-nginx-lb/$name:$version
+    case $name in
+    mtail) packages='mtail_*.deb' ;;
+    *) packages='*.whl' ;;
+    esac
+    network=default
+    # shellcheck disable=SC2086 # a pattern
+    if [ "$name" = nginx ] || ls deploy/images/wheels/$packages >/dev/null 2>&1; then
+        network=none
+    fi
+    echo "images: $image"
+    docker build --quiet --network "$network" --file "deploy/images/$name.Dockerfile" \
+        --tag "$image" --build-arg "REVISION=$revision" "$@" .
+done

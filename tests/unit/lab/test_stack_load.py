@@ -1,0 +1,43 @@
+"""The endless load of the containers takes its options from the environment."""
+
+import pytest
+
+from lab.stack.load import INCIDENTS, ROUND_S, OptionError, Options, options
+
+SERVERS = "vllm-1:8000 vllm-2:8000 vllm-3:8000"
+
+
+def test_options_have_defaults() -> None:
+    """Without variables it sends six requests per second, and makes servers ill."""
+    found = options(["http://nginx:8080"], {"LOAD_SERVERS": SERVERS})
+    assert found == Options("http://nginx:8080", tuple(SERVERS.split()), 6.0, incidents=True)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Each with what was expected."""
+    with pytest.raises(OptionError) as told:
+        options(["nginx"], {"LOAD_RATE": "many", "LOAD_INCIDENTS": "yes"})
+    for name in ("URL of the entry point", "LOAD_RATE=many", "LOAD_INCIDENTS=yes"):
+        assert name in str(told.value)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "1001"])
+def test_a_rate_that_cannot_be_sent_is_refused(rate: str) -> None:
+    """It is more than 0 and at most 1000 per second."""
+    with pytest.raises(OptionError, match="LOAD_RATE"):
+        options(["http://nginx"], {"LOAD_RATE": rate, "LOAD_INCIDENTS": "off"})
+
+
+def test_incidents_take_their_servers() -> None:
+    """Without enough servers they are refused; without incidents none is needed."""
+    with pytest.raises(OptionError, match="LOAD_SERVERS"):
+        options(["http://nginx"], {"LOAD_SERVERS": "vllm-1:8000"})
+    assert options(["http://nginx"], {"LOAD_INCIDENTS": "off"}).servers == ()
+
+
+def test_every_incident_ends_within_its_round() -> None:
+    """They come in order, and the last one for a server leaves it well."""
+    assert [each.at_s for each in INCIDENTS] == sorted(each.at_s for each in INCIDENTS)
+    assert INCIDENTS[-1].at_s < ROUND_S
+    last = {each.server: dict(each.settings) for each in INCIDENTS}
+    assert list(last.values()) == [{"speed": 1.0}, {"fault": "none"}]

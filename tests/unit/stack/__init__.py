@@ -1,0 +1,1 @@
+"""Static checks of the stack: images and what docker-compose.yml starts."""

@@ -1,0 +1,1 @@
+"""Plain hosts: services, their user and their directories, and the way from the script."""
