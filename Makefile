@@ -42,7 +42,7 @@ bench-control: $(STAMP) servers ## measure what the control loop costs
 
 .PHONY: bench-stack
 bench-stack: $(STAMP) images ## measure how long docker compose takes to the first learned weights
-	@$(BIN)/python -m bench.stack
+	@DOCKER_CONFIG=$$(scripts/docker-engine.sh config) $(BIN)/python -m bench.stack
 
 .PHONY: bench-real
 bench-real: $(STAMP) servers ## compare routers in front of real vLLM servers, for over two hours
@@ -67,7 +67,7 @@ integration: $(STAMP) servers monitoring logrotate ## run the tests against a re
 	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
 
 .PHONY: stack
-stack: $(STAMP) servers monitoring ## run the tests in containers, and the same scenarios without
+stack: $(STAMP) servers monitoring logrotate ## run the tests in containers, and the same scenarios without
 	@$(BIN)/pytest tests/stack $(PYTEST_ARGS)
 
 ##@ Check
@@ -115,9 +115,9 @@ dashboards: $(STAMP) servers monitoring logrotate ## write the dashboards anew, 
 .PHONY: images
 images: ## build the four images; LB_STAND_IN=yes where no registry can be reached
 	@scripts/docker-engine.sh
-	@if [ "$(LB_STAND_IN)" = yes ]; then scripts/stand-in-images.sh && deploy/images/fetch.sh; fi
+	@if [ "$(LB_STAND_IN)" = yes ]; then scripts/stand-in-images.sh \
+	    && scripts/system-packages.sh python && deploy/images/fetch.sh; fi
 	@deploy/images/build.sh
-
 
 .PHONY: format
 format: $(STAMP) ## format the Python, and mend what ruff can mend

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.app.environment import DEFAULT_FILE, SWITCH, VARIABLES, Variable
+from controller.app.environment import DEFAULT_FILE, SWITCH, TENANT, VARIABLES, Variable
 from controller.app.values import UNIT_S
 from controller.core.policy import Policy
 from controller.policy.registry import REGISTRY
@@ -38,7 +38,14 @@ $ vllm-nginx-lb check         # tries Prometheus and Nginx with it as well, and 
 An unknown key is a fault, and so is a number where a duration with its unit is expected.
 Each fault names its line, what was expected and what was found; the exit code is 2.
 The file is read once, at the start: restart the controller after a change.
-Secrets do not stand in it, only the names of the files or variables that hold them.
+
+A token or a password for Prometheus stands in a file or variable that the configuration names, \
+and is read anew for each request.
+Only `prometheus.headers` takes values as they are: whoever writes `Authorization` there has a \
+secret in the file, and lets only root and the controller read it.
+`config` shows of the headers only `{TENANT}`, and no query of a URL; paths of URLs it does show, \
+so a secret must not be in one.
+A fault repeats no header, and of a refused `prometheus.url` only scheme, host and port.
 """
 _SYNTAX = """\
 ## How values are written

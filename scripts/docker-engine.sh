@@ -1,13 +1,18 @@
 #!/bin/sh
 # Makes a Docker engine available for the tests in containers, with `docker compose`.
 #
-#   scripts/docker-engine.sh         nothing to do where `docker info` answers
-#   scripts/docker-engine.sh stop    ends the engine that it started, and no other
+#   scripts/docker-engine.sh           nothing to do where both answer
+#   scripts/docker-engine.sh config    prints the DOCKER_CONFIG with which `docker compose` is there
+#   scripts/docker-engine.sh stop      ends the engine that it started, and no other
 #
-# It installs and starts an engine only as root on Debian or Ubuntu, with CI=true or
-# LB_START_ENGINE=yes: a server that runs as root is not brought in unasked. It runs until `stop`,
-# keeps its log and process id in LB_ENGINE_DIR (/run/vllm-nginx-lb-engine), and inherits the
-# scheduling class: `chrt -i 0 scripts/docker-engine.sh` gives containers only idle processor time.
+# It installs and starts something only with CI=true or LB_START_ENGINE=yes, and an engine only as
+# root on Debian or Ubuntu: a server that runs as root is not brought in unasked. The engine runs
+# until `stop` and inherits the scheduling class: `chrt -i 0 scripts/docker-engine.sh` gives
+# containers only idle processor time.
+#
+# All that it keeps is in LB_ENGINE_DIR (/run/vllm-nginx-lb-engine): log, process id and, where
+# docker has no `compose` of its own, a DOCKER_CONFIG with one, which `stop` removes. The rest in
+# that directory is linked from the caller's own, so credentials and contexts stay.
 #
 # Exit codes: 0 there is an engine; 1 it could not be installed or started; 3 there is none, and
 # this script may not start one.
@@ -16,7 +21,9 @@ set -eu
 state=${LB_ENGINE_DIR:-/run/vllm-nginx-lb-engine}
 log=$state/dockerd.log
 pid_file=$state/dockerd.pid
-plugin=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins/docker-compose
+own_config=$state/docker-config
+plugin=$own_config/cli-plugins/docker-compose
+callers_config=${DOCKER_CONFIG:-${HOME:-/}/.docker}
 mark='# Stands here for docker-engine.sh of vllm-nginx-lb.'
 start_s=60
 stop_s=30
@@ -47,12 +54,15 @@ find_own() {
     [ "$name" = '(dockerd)' ] && [ "$status" != Z ]
 }
 
+# why_not COMMAND: why this script may not bring it in; nothing where it may.
 why_not() {
     if [ "${CI:-}" != true ] && [ "${LB_START_ENGINE:-}" != yes ]; then
         echo "set LB_START_ENGINE=yes to have one installed and started"
+    elif command -v "$1" >/dev/null && [ "$1" != dockerd ]; then
+        :
     elif [ "$(id -u)" -ne 0 ]; then
-        echo "only root can start one"
-    elif ! command -v dockerd >/dev/null && ! command -v apt-get >/dev/null; then
+        echo "only root can install or start one"
+    elif ! command -v "$1" >/dev/null && ! command -v apt-get >/dev/null; then
         echo "there is no apt to install one with"
     fi
 }
@@ -95,16 +105,46 @@ start_engine() {
     done
 }
 
-# Debian has only docker-compose 1.29, which `docker` does not know as a plug-in.
-give_compose() {
-    ! docker compose version >/dev/null 2>&1 || return 0
-    if ! command -v docker-compose >/dev/null; then
-        reason=$(why_not)
-        [ -z "$reason" ] || none "neither \`docker compose\` nor docker-compose is there; $reason"
-        installed docker-compose docker-compose
+has_compose() {
+    docker compose version >/dev/null 2>&1
+}
+
+has_own_config() {
+    grep -qs "^$mark" "$plugin" && [ ! -L "$plugin" ]
+}
+
+# The caller's docker, with the DOCKER_CONFIG of before where that is what brings `compose`.
+choose_config() {
+    if ! has_compose && has_own_config; then
+        DOCKER_CONFIG=$own_config
+        export DOCKER_CONFIG
     fi
+}
+
+# link_all FROM TO: whatever is in a directory, but for what stands in the other already.
+link_all() {
+    for each in "$1"/* "$1"/.[!.]*; do
+        name=${each##*/}
+        { [ -e "$each" ] && [ "$name" != cli-plugins ] && [ "$name" != docker-compose ]; } || continue
+        if [ ! -e "$2/$name" ] && [ ! -L "$2/$name" ]; then ln -s "$each" "$2/$name"; fi
+    done
+}
+
+# Debian has only docker-compose 1.29, which `docker` does not know as a plug-in. The caller's own
+# directory is left alone: that plug-in would stay, and would hide one that is installed later.
+give_compose() {
+    choose_config
+    ! has_compose || return 0
+    reason=$(why_not docker-compose)
+    [ -z "$reason" ] || none "docker has no \`compose\`; $reason"
+    if { [ -e "$plugin" ] || [ -L "$plugin" ]; } && ! has_own_config; then
+        fail "$plugin is not of this script, and is left as it is"
+    fi
+    installed docker-compose docker-compose
     mkdir -p "${plugin%/*}"
-    cat >"$plugin" <<SHIM
+    link_all "$callers_config" "$own_config"
+    link_all "$callers_config/cli-plugins" "${plugin%/*}"
+    cat >"$plugin.new" <<SHIM
 #!/bin/sh
 $mark
 if [ "\$1" = docker-cli-plugin-metadata ]; then
@@ -114,12 +154,16 @@ fi
 [ "\$1" != compose ] || shift
 exec $(command -v docker-compose) "\$@"
 SHIM
-    chmod +x "$plugin"
-    docker compose version >/dev/null || fail "docker does not take up $plugin"
+    chmod +x "$plugin.new"
+    mv -f "$plugin.new" "$plugin"
+    DOCKER_CONFIG=$own_config
+    export DOCKER_CONFIG
+    has_compose || fail "docker does not take up $plugin"
 }
 
 stop_engine() {
-    if grep -qs "^$mark" "$plugin"; then rm -f "$plugin"; fi
+    # It holds links to what is the caller's, and these go rather than what they lead to.
+    if has_own_config; then rm -rf "$own_config"; fi
     if ! find_own; then
         say "none of ours runs"
         return
@@ -136,15 +180,20 @@ stop_engine() {
 
 case ${1:-start} in
 start) ;;
+config)
+    choose_config
+    echo "${DOCKER_CONFIG:-$callers_config}"
+    exit 0
+    ;;
 stop)
     stop_engine
     exit 0
     ;;
-*) fail "$1: expected nothing, or stop" ;;
+*) fail "$1: expected nothing, config or stop" ;;
 esac
 
 if ! command -v docker >/dev/null || ! answers; then
-    reason=$(why_not)
+    reason=$(why_not dockerd)
     [ -z "$reason" ] || none "no engine answers; $reason"
     mkdir -p "$state"
     start_engine

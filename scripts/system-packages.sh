@@ -14,8 +14,8 @@ policy=/usr/sbin/policy-rc.d         # asked by Debian before it starts a servic
 saved=$policy.before-vllm-nginx-lb   # the machine's own, while ours stands in
 mark="# Stands here while system-packages.sh of vllm-nginx-lb runs as process "
 as_root=                             # "sudo" where needed
-others="prometheus-alertmanager prometheus-nginx-exporter mtail logrotate wrk systemd iproute2 curl \
-openssl"
+others="prometheus-alertmanager prometheus-nginx-exporter mtail logrotate wrk systemd iproute2 \
+procps curl openssl"
 new_services=                        # those that this run brings in
 work=                                # a temporary directory for logs
 
@@ -42,6 +42,7 @@ is_there() {
             ;;
         prometheus-nginx-exporter | mtail | logrotate | wrk | curl | openssl) command -v "$1" >/dev/null ;;
         systemd) command -v systemd-analyze >/dev/null ;;
+        procps) command -v pgrep >/dev/null ;;
         iproute2) command -v ip >/dev/null ;;
         *) fail "$1 is none of: python nginx prometheus $others" ;;
     esac

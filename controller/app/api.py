@@ -14,8 +14,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from controller.core.address import split_address
+from controller.core.errors import ControllerError
 
 JSON = "application/json; charset=utf-8"
+
+
+class ListenError(ControllerError):
+    """Nothing can be served where it was asked for now; the same may work a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,18 @@ class Answers:
 
 
 class Api:
-    """The HTTP server, in threads of its own."""
+    """The HTTP server, in threads of its own.
+
+    Raises:
+        ListenError: The port is taken, or the host has no such address, now.
+    """
 
     def __init__(self, listen: str, answers: Answers) -> None:
         host, port = split_address(listen)
-        self._server = _Server((host.strip("[]"), port), answers)
+        try:
+            self._server = _Server((host.strip("[]"), port), answers)
+        except OSError as error:
+            raise ListenError(f"telemetry.listen: {listen}: {error.strerror}") from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="api", kwargs={"poll_interval": 0.1}
         )

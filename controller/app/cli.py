@@ -30,7 +30,7 @@ class Exit(IntEnum):
     OK = 0
     """Done; for `once` and `check`: and everything is as it should be."""
     FAILED = 1
-    """A fault of our own, or a check that found an error."""
+    """A fault of our own or of the host, such as a port that is taken, or no such backend."""
     CONFIG = 2
     """The configuration or the command line cannot be used."""
     PROMETHEUS = 3
@@ -105,6 +105,7 @@ def _options(
 def run(config: ConfigOption = None) -> None:
     """Run the controller until it is told to stop."""
     from controller.app import log, service, telemetry, wiring  # noqa: PLC0415 - for a fast start
+    from controller.app.api import ListenError  # noqa: PLC0415
 
     found = _configuration(config)
     settings = found.config
@@ -115,10 +116,11 @@ def run(config: ConfigOption = None) -> None:
     try:
         with parts.lock:
             service.Service(parts, installed_version("vllm-nginx-lb")).run()
-    except ConfigError as error:
-        _fail(error, Exit.CONFIG)
-    except ActuationError as error:
-        _fail(error, Exit.NGINX)
+    except (ListenError, ActuationError) as error:
+        # After the first event all that is written is an event.
+        log.not_started(error)
+        code = Exit.NGINX if isinstance(error, ActuationError) else Exit.FAILED
+        raise typer.Exit(code) from None
     finally:
         parts.close()
 

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -55,8 +56,12 @@ def http_url(value: object) -> str:
         ValueError: It is not one.
     """
     parts = _split_url(value) if isinstance(value, str) else None
-    if parts is None or parts.query or parts.fragment:
+    if parts is None:
         raise ValueError("expected an http or https URL, such as http://prometheus:9090")
+    if parts.query or parts.fragment:
+        raise ValueError(
+            "expected an http or https URL, such as http://prometheus:9090, without a query"
+        )
     if "@" in parts.netloc:
         raise ValueError("expected no user or password in the URL; see basic_auth")
     return parts.geturl().rstrip("/")
@@ -114,6 +119,18 @@ EnvironmentName = Annotated[
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$"), Words("label name")]
 
 
+def _twice(values: Iterable[str], key: Callable[[str], str]) -> str:
+    """What to say of values with the same key; "" where there are none."""
+    groups: dict[str, list[str]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
+    told = [sorted(set(group)) for group in groups.values() if len(group) > 1]
+    names = ", ".join(sorted(spelt[-1] for spelt in told))
+    apart = ", ".join(" and ".join(spelt) for spelt in told if len(spelt) > 1)
+    why = f", as {apart}: case does not count" if apart else ""
+    return f"{names} stands there twice{why}" if told else ""
+
+
 class BasicAuth(Section):
     """User and password for Prometheus; the password is never in this file."""
 
@@ -163,7 +180,7 @@ class PrometheusConfig(Section):
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict,
         description="Further headers of every request, such as `X-Scope-OrgID` for a tenant of"
-        " Mimir.",
+        " Mimir; a value stands in the file itself, so a token belongs into `bearer_token_file`.",
         examples=[{"X-Scope-OrgID": "inference"}],
     )
     ca_file: FilePath | None = Field(
@@ -415,9 +432,10 @@ class PoolConfig(Section):
         backends = self.backends or ()
         for label in ("address", "instance"):
             values = [getattr(backend, label) or backend.address for backend in backends]
-            twice = sorted({value for value in values if values.count(value) > 1})
+            # To a name server case does not count; to Prometheus it does.
+            twice = _twice(values, str.lower if label == "address" else str)
             if twice:
-                raise ValueError(f"backends: {label} {', '.join(twice)} stands there twice")
+                raise ValueError(f"backends: {label} {twice}")
         need_kib = zone_kib(len(backends))
         if (self.upstream.zone_size_kib or need_kib) < need_kib:
             raise ValueError(
@@ -614,8 +632,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _pools_differ(self) -> Self:
         # Nginx compares the names of upstreams without regard to case.
-        names = [pool.name.lower() for pool in self.pools]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = _twice([pool.name for pool in self.pools], str.lower)
         if twice:
-            raise ValueError(f"pools: name {', '.join(twice)} stands there twice")
+            raise ValueError(f"pools: name {twice}")
         return self

@@ -24,6 +24,8 @@ from controller.policy.registry import REGISTRY
 DEFAULT_FILE = Path("/etc/vllm-nginx-lb/config.yaml")
 SWITCH = "LB_PROMETHEUS_URL"
 """Without it no variable is read."""
+TENANT = "X-Scope-OrgID"
+"""The header that tells a Prometheus of many tenants which one is meant."""
 
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 _BETWEEN_BACKENDS = re.compile(r"[\s,]+")
@@ -33,9 +35,12 @@ _OF_NGINX = frozenset({"LB_NGINX", "LB_POLL_S", "LB_POOLS", "LB_UPSTREAM_FILE"})
 # How a bound is told, and where pydantic has it. The only numbers with bounds that are not whole
 # are durations here.
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
-_NAME = re.compile(r"LB_[A-Z0-9_]+\Z")
+_NAME = re.compile(r"LB_[A-Z0-9_]+\Z", re.IGNORECASE)
 # LB_PROMETHEUS and LB_TELEMETRY are alike enough; LB_PORT and LB_POOL are not.
 _ALIKE = 0.75
+_NOT_READ = "{} is not read: was {} meant?"
+# PROMETHEUS_URL and LB_URL have two words of the switch; one alone is a word like any other.
+_WORDS = 2
 
 
 def _whole_number(text: str) -> int | str:
@@ -67,8 +72,8 @@ VARIABLES = (
     Variable("LB_PROMETHEUS_TOKEN_FILE", ("prometheus", "bearer_token_file")),
     Variable(
         "LB_TENANT",
-        ("prometheus", "headers", "X-Scope-OrgID"),
-        note="The tenant of Mimir or Cortex: the value of the header `X-Scope-OrgID`.",
+        ("prometheus", "headers", TENANT),
+        note=f"The tenant of Mimir or Cortex: the value of the header `{TENANT}`.",
     ),
     Variable(
         "LB_ENGINE",
@@ -158,7 +163,7 @@ def find(
             f"{default_file}: no such file; write it, name another with --config, or set {SWITCH}"
             " and configure by environment variables alone"
         )
-        raise ConfigError([fault, *_near_misses(variables)])
+        raise ConfigError([fault, *_near_misses(variables), *_near_switches(variables)])
     set_too = SWITCH in variables and f"{SWITCH} and its like are not read, since {path} is"
     return Found(load(path), str(path), (set_too,) if set_too else ())
 
@@ -294,5 +299,19 @@ def _near_misses(variables: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(variables):
         if name in ours or name in _OF_NGINX or not _NAME.match(name):
             continue
-        for meant in difflib.get_close_matches(name, ours, n=1, cutoff=_ALIKE):
-            yield f"{name} is not read: was {meant} meant?"
+        shout = name.upper()
+        longer = [each for each in ours if shout.startswith(f"{each}_")]
+        alike = difflib.get_close_matches(shout, ours, n=1, cutoff=_ALIKE)
+        # LB_POOL_NAME is more like LB_MODEL_NAME than like LB_POOL, but means that.
+        for meant in longer or alike:
+            yield _NOT_READ.format(name, meant)
+
+
+def _near_switches(variables: Mapping[str, str]) -> Iterator[str]:
+    """The like, where nothing else is set: what has no `LB_` may be for others, but may be ours."""
+    words = set(SWITCH.split("_"))
+    told = {hint.partition(" ")[0] for hint in _near_misses(variables)}
+    for name in sorted(set(variables) - told - {SWITCH}):
+        parts = name.upper().split("_")
+        if len(parts) >= _WORDS and words.issuperset(parts):
+            yield _NOT_READ.format(name, SWITCH)

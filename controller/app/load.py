@@ -29,8 +29,10 @@ _EXPECTED = {
 }
 _SHOWN = 60
 _SHOWN_BITS = 64
-# A URL with a user in it has a password in it, which must not get into a log.
-_CREDENTIALS = re.compile(r"//[^/]*@")
+# A URL with a user has a password, and one with a query may have a token: neither gets into a log.
+_CREDENTIALS = re.compile(r"//[^/]*@|//.*[?#]")
+# Of an address that is refused: what says which server was meant.
+_SERVER = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*://)?[A-Za-z0-9_.-]+(?::[0-9]+)?)(?=[/?#]|\Z)")
 # Enough for ten thousand backends; a file of a few lines can stand for billions through aliases.
 _MOST_NODES = 200_000
 # What the constructors of PyYAML raise for values that are tagged as what they are not.
@@ -108,7 +110,7 @@ def sentence(error: ErrorDetails) -> str:
         problem = _EXPECTED[kind].format(**context)
     else:
         problem = "expected " + error["msg"].removeprefix("Input should be ")
-    shown = "" if _is_near_a_secret(error["loc"]) else _shown(error["input"])
+    shown = "" if _is_near_a_secret(error["loc"]) else _shown(_without_secrets(error))
     told = kind in {"missing", "extra_forbidden", "invalid_key"} or problem.startswith(shown)
     return problem if told else f"{problem}, got {shown}"
 
@@ -153,6 +155,20 @@ def _is_near_a_secret(location: _Location) -> bool:
     """Whether a person may have put a secret there by mistake: it must not get into a log."""
     last = str(location[-1]) if location else ""
     return "headers" in location or last.endswith(("_env", "_file"))
+
+
+def _without_secrets(error: ErrorDetails) -> object:
+    """What was found, of an address as much as is surely no secret; an empty tuple for nothing."""
+    place, found = error["loc"], error["input"]
+    if not isinstance(found, str) or not place:
+        return found
+    if place[-1] == "confirm_url":
+        return () if "@" in found else re.split(r"[?#]", found)[0]
+    if place in {("prometheus",), ("prometheus", "url")}:
+        # Tokens stand in paths, too, and a single word may be one in the wrong place.
+        server = None if "@" in found else _SERVER.match(found)
+        return server[1] if server and ":" in server[1] else ()
+    return found
 
 
 def _shown(value: object) -> str:

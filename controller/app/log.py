@@ -76,6 +76,11 @@ def configured(source: str, hints: Iterable[str]) -> None:
         log.warning("configuration", detail=hint)
 
 
+def not_started(error: Exception) -> None:
+    """Say why the controller ends before its first tick."""
+    structlog.get_logger("vllm_nginx_lb").error("not started", error=str(error))
+
+
 def tick_event(tick: TickRecord) -> dict[str, Any]:
     """The one event of a tick: decision, reasons, ages, generation."""
     decision = tick.decision

@@ -14,7 +14,6 @@ from controller.app.status import status
 from controller.app.telemetry import Telemetry
 from controller.app.ticker import Ticker
 from controller.app.wiring import Parts
-from controller.core.errors import ConfigError
 
 # Ticks that may be missed before the controller calls itself dead: one slow Prometheus is not it.
 MISSED_TICKS = 3
@@ -23,7 +22,11 @@ SAVE_EVERY_S = 30.0
 
 
 class Service:
-    """Runs ticks until it is told to stop."""
+    """Runs ticks until it is told to stop.
+
+    Raises:
+        ListenError: The HTTP interface cannot listen now.
+    """
 
     def __init__(self, parts: Parts, version: str) -> None:
         self._parts = parts
@@ -38,11 +41,7 @@ class Service:
         answers = Answers(
             self._telemetry.registry, self._status, self._why_dead, self._why_not_ready
         )
-        try:
-            self._api = Api(parts.listen, answers)
-        except OSError as error:
-            fault = f"telemetry.listen: {parts.listen}: {error.strerror}"
-            raise ConfigError([fault]) from error
+        self._api = Api(parts.listen, answers)
         self._ticker = Ticker(
             self._tick,
             parts.interval_s,

@@ -6,4 +6,4 @@ set -eu
 cd "$(dirname "$0")"
 sh render.sh /run/alertmanager
 exec /bin/alertmanager --config.file=/run/alertmanager/alertmanager.yml \
-    --storage.path=/alertmanager --cluster.listen-address= "$@"
+    --storage.path=/alertmanager --web.external-url="$ALERTMANAGER_EXTERNAL_URL" --cluster.listen-address= "$@"

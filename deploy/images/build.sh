@@ -5,6 +5,9 @@
 #   deploy/images/build.sh controller --build-arg PIP_INDEX_URL=URL   one, from another index
 #
 # With packages in deploy/images/wheels it builds without a network, so from these alone.
+#
+# What an image of the same name was before, and its first stage, have no name afterwards and are
+# removed; the first stage of this build stays, since the next one begins with it.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -24,6 +27,17 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# tidy NAME: by labels of ours alone, so nobody else's image is touched.
+tidy() {
+    docker image prune --force --filter "label=vllm-nginx-lb.image=$1" >/dev/null
+    # The newest comes first.
+    for id in $(docker image ls --quiet --no-trunc --filter dangling=true \
+        --filter "label=vllm-nginx-lb.stage=$1" | tail -n +2); do
+        # One that a build in another terminal stands on stays.
+        docker image rm "$id" >/dev/null 2>&1 || :
+    done
+}
+
 for name in ${names:-controller nginx simulator mtail}; do
     image=vllm-nginx-lb/$name:$version
     case $name in
@@ -38,4 +52,5 @@ for name in ${names:-controller nginx simulator mtail}; do
     echo "images: $image"
     docker build --quiet --network "$network" --file "deploy/images/$name.Dockerfile" \
         --tag "$image" --build-arg "REVISION=$revision" "$@" .
+    tidy "$name"
 done

@@ -40,6 +40,9 @@ RUN /build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation -w /di
         install --quiet --no-compile --no-deps --no-index /dist/*.whl \
     && sh /locks/finish.sh /opt/vllm-nginx-lb
 
+# So that build.sh finds the stages that no image needs any more.
+LABEL vllm-nginx-lb.stage="controller"
+
 
 FROM ${PYTHON_IMAGE}
 
@@ -69,4 +72,5 @@ LABEL org.opencontainers.image.title="vllm-nginx-lb controller" \
       org.opencontainers.image.description="Keeps Nginx upstream weights true to what each vLLM or SGLang instance can carry." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      vllm-nginx-lb.image="controller"

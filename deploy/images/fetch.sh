@@ -17,7 +17,7 @@ if [ "$(cat $folder/.fetched 2>/dev/null)" = "$sums" ]; then
     exit 0
 fi
 python=$(scripts/find-python.sh) || {
-    echo "image packages: there is no Python >= 3.11 here, and so no pip to fetch wheels" >&2
+    echo "image packages: there is no Python >= 3.11 with venv here to fetch wheels with" >&2
     exit 1
 }
 
@@ -26,17 +26,24 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# Debian's Python has no pip of its own, but brings one for environments.
+if ! "$python" -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv "$work/venv"
+    python=$work/venv/bin/python
+fi
+mkdir "$work/packages"
+
 # Each lock by itself: it is whole, and pip would refuse a second line for the same package.
 for lock in $locks; do
     echo "image packages: wheels of $lock"
     "$python" -m pip download --quiet --no-input --disable-pip-version-check \
-        --python-version 3.11 --only-binary=:all: --require-hashes -r "$lock" -d "$work"
+        --python-version 3.11 --only-binary=:all: --require-hashes -r "$lock" -d "$work/packages"
 done
 
 if grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release && command -v apt-get >/dev/null; then
     echo "image packages: mtail"
     (
-        cd "$work"
+        cd "$work/packages"
         apt-get -qq -o APT::Sandbox::User=root download mtail ||
             { apt-get -qq update && apt-get -qq -o APT::Sandbox::User=root download mtail; }
     )
@@ -45,7 +52,7 @@ else
 fi
 
 rm -f "$folder"/*.whl "$folder"/*.deb
-mv "$work"/* "$folder"
+mv "$work"/packages/* "$folder"
 chmod 0644 "$folder"/*
 echo "$sums" >$folder/.fetched
 echo "image packages: $(find "$folder" -name '*.whl' -o -name '*.deb' | wc -l) in $folder"

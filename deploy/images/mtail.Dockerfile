@@ -16,6 +16,9 @@ COPY deploy/images/wheels /wheels
 COPY deploy/images/mtail.sh /locks/
 RUN sh /locks/mtail.sh /package
 
+# So that build.sh finds the stages that no image needs any more.
+LABEL vllm-nginx-lb.stage="mtail"
+
 
 FROM ${DEBIAN_IMAGE}
 
@@ -42,4 +45,5 @@ LABEL org.opencontainers.image.title="vllm-nginx-lb mtail" \
       org.opencontainers.image.description="Makes metrics of the access log of vllm-nginx-lb." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      vllm-nginx-lb.image="mtail"

@@ -45,4 +45,5 @@ LABEL org.opencontainers.image.title="vllm-nginx-lb nginx" \
       org.opencontainers.image.description="Nginx that takes its upstreams from the vllm-nginx-lb controller over a shared volume." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      vllm-nginx-lb.image="nginx"

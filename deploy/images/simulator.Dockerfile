@@ -34,6 +34,9 @@ RUN cp -R /source/simulator /source/lab \
         "$(/opt/vllm-nginx-lb/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && sh /locks/finish.sh /opt/vllm-nginx-lb
 
+# So that build.sh finds the stages that no image needs any more.
+LABEL vllm-nginx-lb.stage="simulator"
+
 
 FROM ${PYTHON_IMAGE}
 
@@ -53,4 +56,5 @@ LABEL org.opencontainers.image.title="vllm-nginx-lb simulator" \
       org.opencontainers.image.description="Simulated vLLM servers, a load generator and an inbox, to see vllm-nginx-lb at work." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      vllm-nginx-lb.image="simulator"

@@ -7,6 +7,9 @@
 # kept from before it, one with the backends of LB_BACKENDS, one without backends (each request is a
 # 502 until the controller knows better).
 #
+# A file of before may be older than the network: after `docker compose down` and `up` the servers
+# have other addresses. So the names that stand in its comments are looked up anew.
+#
 #   LB_SCRIPTS=/usr/local/lib/vllm-nginx-lb  where watcher.sh, render.sh and the template are
 #   LB_SHARED_DIR=/var/lib/vllm-nginx-lb     parent of req, ack and live
 #   LB_NGINX_CONF=/etc/nginx/nginx.conf
@@ -49,9 +52,9 @@ upstream() {
         "$1" "$1" "$zone" "$lines"
 }
 
-# backends_of POOL: its share of LB_BACKENDS.
+# backends_of POOL: its share of what resolves of LB_BACKENDS.
 backends_of() {
-    for item in ${LB_BACKENDS:-}; do
+    for item in ${usable:-}; do
         case $item in
         *=*) [ "${item%%=*}" != "$1" ] || printf '%s ' "${item#*=}" ;;
         *) [ "$1" != "$pool" ] || printf '%s ' "$item" ;;
@@ -74,14 +77,23 @@ seed() {
         *) upstream "$name" '' ;;
         esac
     done >"$body"
-    generation=$(sha256sum <"$body" | cut -c 1-16)
+    put "$body"
+    rm -f "$body"
+}
+
+# generation_of BODY: as the controller computes it.
+generation_of() {
+    sha256sum <"$1" | cut -c 1-16
+}
+
+# put BODY: makes it the live file, with its generation on top.
+put() {
     {
         printf '# Written by vllm-nginx-lb. Do not edit: the next change overwrites it.\n'
         # shellcheck disable=SC2016 # a variable of Nginx
-        printf 'map "" $lb_generation {\n    default "%s";\n}\n\n' "$generation"
-        cat "$body"
+        printf 'map "" $lb_generation {\n    default "%s";\n}\n\n' "$(generation_of "$1")"
+        cat "$1"
     } >"$live.seed" && mv -f "$live.seed" "$live"
-    rm -f "$body"
 }
 
 accepted() {
@@ -92,7 +104,103 @@ first_line() {
     printf '%s\n' "$said" | head -n 1
 }
 
+# find_getent: sets database to what getent is to be asked for; to nothing where it cannot be asked.
+# Of the two `ahosts` gives IPv4 addresses too where a name has both kinds; an old Alpine lacks it.
+find_getent() {
+    for database in ahosts hosts ''; do
+        [ -z "$database" ] || ! getent "$database" 127.0.0.1 >/dev/null 2>&1 || break
+    done
+    limit=
+    if command -v timeout >/dev/null; then limit='timeout 5'; fi
+}
+
+# addresses_of: for each name on its input `NAME RANK ADDRESS` for each of its addresses, in the
+# order of the controller's choice: IPv4 before IPv6, lowest first. Nothing for one that does not
+# resolve. Many at once, since a name server that is silent takes seconds for each.
+addresses_of() {
+    # shellcheck disable=SC2016 # variables of the inner shell
+    sort -u | grep '[^0-9.]' | grep -x -E '[A-Za-z0-9_][A-Za-z0-9_.-]*' |
+        xargs -r -n 1 -P 32 sh -c '$1 getent "$2" "$3" 2>/dev/null | sed "s/^/$3 /"' \
+            sh "$limit" "$database" |
+        awk '$2 !~ /%/ { print $1, ($2 ~ /:/ ? "1 [" $2 "]" : "0 " $2) }' | sort -u
+}
+
+# renew: the live file gets the addresses that its names have now, if Nginx accepts that. A name that
+# does not resolve keeps its address: a silent name server must not empty a pool. A file that is not
+# whole, or that the controller did not write, stays as it is.
+renew() {
+    [ -f "$live" ] && [ -n "$database" ] || return
+    body=$shared/live/.seed
+    tail -n +6 "$live" >"$body"
+    if grep -q -F -x -e "    default \"$(generation_of "$body")\";" "$live"; then
+        renew_whole
+    fi
+    rm -f "$body" "$body.new" "$live.stale"
+}
+
+renew_whole() {
+    # One address that is still among the answers stays, as it does with the controller.
+    found=$(sed -n 's/^    server .*; # \(.*\):[0-9]*$/\1/p' "$body" | addresses_of |
+        awk -v out="$body.new" '
+            answering { answer[$1, ++answers[$1]] = $3; next }
+            /^    server [^ ]+ .*; # [^ ]+:[0-9]+$/ {
+                name = $NF
+                sub(/:[0-9]+$/, "", name)
+                port = substr($NF, length(name) + 1)
+                stays = !answers[name]
+                if (stays && !said[name]++) lost = lost " " name
+                for (i = 1; i <= answers[name]; i++) if (answer[name, i] port == $2) stays = 1
+                if (!stays) {
+                    if (!said[name]++) moved = moved " " name
+                    sub(/^    server [^ ]+/, "    server " answer[name, 1] port)
+                }
+            }
+            { print >out }
+            END { printf "%s;%s\n", lost, moved }' answering=1 - answering= "$body")
+    lost=${found%;*}
+    moved=${found#*;}
+    [ -z "$lost" ] || log "what does not resolve keeps the address of before:$lost"
+    [ -n "$moved" ] && cp "$live" "$live.stale" && put "$body.new" || return
+    if accepted; then
+        log "has another address than in the upstream file of before:$moved"
+    else
+        log "the upstream file cannot be used with the addresses of now: $(first_line)"
+        mv -f "$live.stale" "$live"
+    fi
+}
+
+# resolving_backends: LB_BACKENDS without those whose name does not resolve: for one of them Nginx
+# would refuse all.
+resolving_backends() {
+    [ -n "$database" ] || {
+        printf '%s' "$LB_BACKENDS"
+        return
+    }
+    answers=$(for item in $LB_BACKENDS; do
+        item=${item#*=}
+        printf '%s\n' "${item%:*}"
+    done | addresses_of | sed 's/ .*/ /' | tr -d '\n')
+    for item in $LB_BACKENDS; do
+        name=${item#*=}
+        name=${name%:*}
+        case $name in
+        '['*) ;;
+        *[!0-9.]*)
+            case " $answers" in
+            *" $name "*) ;;
+            *)
+                log "LB_BACKENDS: $item is left out: its name does not resolve"
+                continue
+                ;;
+            esac
+            ;;
+        esac
+        printf '%s ' "$item"
+    done
+}
+
 ensure_live() {
+    renew
     if accepted; then return; fi
     if [ -f "$live" ]; then
         log "the upstream file cannot be used: $(first_line)"
@@ -102,12 +210,14 @@ ensure_live() {
     fi
     if [ -f "$shared/live/.previous" ] && cp "$shared/live/.previous" "$live.seed"; then
         mv -f "$live.seed" "$live"
+        renew
         if accepted; then
             log 'starts with the upstream file of before'
             return
         fi
     fi
-    case ${LB_BACKENDS:-} in
+    usable=$(resolving_backends)
+    case $usable in
     *[!\ ]*)
         seed with
         if accepted; then
@@ -138,22 +248,35 @@ keep_watching() {
 }
 
 # keep_log_small: for logs on a volume, where no logrotate comes by. A reader such as mtail begins at
-# the end of a file that was missing, so there is a new one at once.
+# the end of a file that was missing, so there is a new one at once. While that stays empty and the
+# old one still grows, Nginx was not reached, and is told again.
 keep_log_small() {
     log_file=${LB_LOG_DIR:-/var/log/nginx}/access.log
     while sleep 10; do
-        [ -f "$log_file" ] && [ "$(wc -c <"$log_file")" -gt "$LB_LOG_MAX_BYTES" ] || continue
-        mv -f "$log_file" "$log_file.1" && : >"$log_file" &&
+        if [ -f "$log_file" ] && [ "$(wc -c <"$log_file")" -gt "$LB_LOG_MAX_BYTES" ]; then
+            mv -f "$log_file" "$log_file.1" || continue
+        elif [ -s "$log_file" ] || [ ! -f "$log_file.1" ]; then
+            continue
+        elif [ -e "$log_file" ] && ! [ "$log_file.1" -nt "$log_file" ]; then
+            continue
+        fi
+        : >>"$log_file" && touch "$log_file" &&
             kill -USR1 "$(cat "${LB_PID:-/run/nginx.pid}")" || log "cannot rotate $log_file"
     done
 }
 
 mkdir -p "$shared/req" "$shared/ack" "$shared/live" || log "cannot make the directories of $shared"
 if [ "${LB_RENDER:-off}" = on ]; then
-    LB_UPSTREAM_FILE=${LB_UPSTREAM_FILE:-$live} sh "$scripts/render.sh" >"$conf.new" &&
-        cat "$conf.new" >"$conf"
+    if ! LB_UPSTREAM_FILE=${LB_UPSTREAM_FILE:-$live} sh "$scripts/render.sh" >"$conf.new"; then
+        rm -f "$conf.new"
+        # The entrypoint of the image ends with this; what render.sh said is then the last word.
+        log "$conf is not written, and Nginx not started"
+        exit 1
+    fi
+    cat "$conf.new" >"$conf"
     rm -f "$conf.new"
 fi
+find_getent
 ensure_live
 keep_watching &
 case ${LB_LOG_MAX_BYTES:-} in

@@ -1,5 +1,7 @@
 #!/bin/sh
-# Renders nginx.conf.template: `render.sh > nginx.conf`. Every variable has a default.
+# Renders nginx.conf.template: `render.sh > nginx.conf`. Every variable has a default. Times and sizes
+# are written as Nginx writes them: 60s, 5m, 500ms; 8m, 128k. Every value that cannot be used is
+# named; then nothing is rendered.
 #
 #   LB_LISTEN=8080                   entry point; options of `listen` may follow, such as ssl
 #   LB_STATUS_LISTEN=127.0.0.1:8081  generation and stub_status; also unix:/path/to.sock
@@ -47,12 +49,38 @@ fail() {
 : "${LB_NGINX:=nginx}" "${LB_NGINX_VERSION:=}"
 : "${LB_TEMPLATE:=$(dirname "$0")/nginx.conf.template}"
 
-# on_or_off NAME VALUE: whether a switch is on.
-on_or_off() {
-    case $2 in
-    on) return 0 ;;
-    off) return 1 ;;
-    *) fail "$1=$2: expected on or off" ;;
+faults=0
+# fault MESSAGE: one more value that cannot be used.
+fault() {
+    printf 'render.sh: %s\n' "$*" >&2
+    faults=$((faults + 1))
+}
+
+# Longer numbers overflow in Nginx. It knows months and years only where it counts whole seconds.
+positive='[1-9][0-9]{0,8}'
+n='[0-9]{1,9}'
+time="(${n}w)?(${n}d)?(${n}h)?(${n}m)?(${n}s?)?(${n}ms)?"
+
+# form_of NAME: sets form to what its value has to match, expected to the words for it; both are
+# empty where any value will do.
+form_of() {
+    form=
+    expected=
+    case $1 in
+    LB_WORKERS) form="auto|$positive" expected='auto or a whole number from 1' ;;
+    LB_WORKER_CONNECTIONS | LB_WORKER_FILES) form=$positive expected='a whole number from 1' ;;
+    LB_RETRY_TRIES) form=$n expected='a whole number; 0 sets no limit' ;;
+    LB_RETRY_AFTER) form="0|$positive" expected='whole seconds' ;;
+    # The second one is for the header Keep-Alive.
+    LB_KEEPALIVE) form="$time( $time)?" expected='a time such as 60s, 5m or 500ms' ;;
+    LB_*_TIMEOUT | LB_KEEPALIVE_MIN) form=$time expected='a time such as 60s, 5m or 500ms' ;;
+    LB_BODY_MAX) form="$n[kKmMgG]?" expected='a size such as 128k, 100m or 1g' ;;
+    LB_BODY_BUFFER) form="$n[kKmM]?" expected='a size such as 128k or 8m' ;;
+    LB_LOG_LEVEL)
+        form='debug|info|notice|warn|error|crit|alert|emerg'
+        expected='debug, info, notice, warn, error, crit, alert or emerg'
+        ;;
+    LB_PASS_ALL | LB_RETRY_POST) form='on|off' expected='on or off' ;;
     esac
 }
 
@@ -81,21 +109,24 @@ s|\${$1}|$escaped|g"
 }
 
 value=
-for name in LB_LISTEN LB_STATUS_LISTEN LB_STATUS_ALLOW LB_UPSTREAM_FILE LB_POOL LB_LOCATIONS \
+for name in LB_PASS_ALL LB_RETRY_POST LB_LISTEN LB_STATUS_LISTEN LB_STATUS_ALLOW LB_UPSTREAM_FILE LB_POOL LB_LOCATIONS \
     LB_RUN_DIR LB_PID LB_LOG_DIR LB_LOG_LEVEL LB_USER LB_WORKERS LB_WORKER_CONNECTIONS \
     LB_WORKER_FILES LB_CONNECT_TIMEOUT LB_READ_TIMEOUT LB_SEND_TIMEOUT LB_RETRY LB_RETRY_TRIES \
     LB_RETRY_TIMEOUT LB_RETRY_AFTER LB_BODY_MAX LB_BODY_BUFFER LB_KEEPALIVE LB_KEEPALIVE_MIN; do
     eval "value=\$$name"
     case $value in
     # A directive of its own does not fit into a value.
-    *[!A-Za-z0-9_./:*@=,\ \[\]-]*) fail "$name=$value: a character that no such value needs" ;;
+    *[!A-Za-z0-9_./:*@=,\ \[\]-]*) fault "$name=$value: a character that no such value needs" ;;
+    *)
+        form_of "$name"
+        [ -z "$form" ] || printf '%s\n' "$value" | grep -q -x -E -e "$form" ||
+            fault "$name=$value: expected $expected"
+        substitute "$name" "$value"
+        ;;
     esac
-    substitute "$name" "$value"
 done
+[ $faults -eq 0 ] || exit 1
 
-case $LB_RETRY_AFTER in
-*[!0-9]* | 0?*) fail "LB_RETRY_AFTER=$LB_RETRY_AFTER: expected whole seconds" ;;
-esac
 substitute RETRY_AFTER_LATER "$((LB_RETRY_AFTER + 1))"
 
 substitute LINE_USER "${LB_USER:+user $LB_USER;}"
@@ -106,13 +137,13 @@ else
     substitute LINE_KEEPALIVE_MIN ''
 fi
 
-if on_or_off LB_RETRY_POST "$LB_RETRY_POST" && [ "$LB_RETRY" != off ]; then
+if [ "$LB_RETRY_POST" = on ] && [ "$LB_RETRY" != off ]; then
     substitute WORD_RETRY_POST ' non_idempotent'
 else
     substitute WORD_RETRY_POST ''
 fi
 
-if on_or_off LB_PASS_ALL "$LB_PASS_ALL"; then
+if [ "$LB_PASS_ALL" = on ]; then
     substitute LINE_OTHERWISE "proxy_pass http://$LB_POOL;"
 else
     substitute LINE_OTHERWISE 'return 404;'

@@ -333,12 +333,14 @@ handle() {
     # A private copy: what is tested must be what goes live, whatever happens to the request. Nobody
     # else may read it: by now the request may be a link to what only this program may read.
     rm -f "$private"
-    if ! (umask 077 && head -c $((max_bytes + 1)) "$request" >"$private") ||
-        ! read_head "$private"; then
-        return
+    if ! copied=$( (umask 077 && head -c $((max_bytes + 1)) "$request" >"$private") 2>&1); then
+        # The head is that of the request itself, which the caller has just read.
+        respond unsafe "cannot copy the request to $private: $copied"
+    else
+        read_head "$private" || return
+        [ "$nonce" != "$handled" ] || return
+        take_up
     fi
-    [ "$nonce" != "$handled" ] || return
-    take_up
     handled=$nonce
     rm -rf "$private" "$candidate" "$staging"
 }

@@ -1,9 +1,11 @@
 """`python -m lab.stack.load URL`: an endless load, and incidents that are worth watching.
 
-Each round lasts ten minutes: calm at first, then a fast server runs at a quarter of its speed for
-two minutes, then another one freezes behind an API that still says 200, for long enough that
-somebody is told. Environment: LOAD_SERVERS (host:port, separated by spaces), LOAD_RATE (requests
-per second), LOAD_INCIDENTS (on or off).
+Each round lasts a quarter of an hour: calm at first, then a fast server runs at a quarter of its
+speed for two minutes, then another one freezes behind an API that still says 200, for long enough
+that somebody is told. A server that is ill when the load is stopped is made well.
+
+Environment: LOAD_SERVERS (host:port, separated by spaces), LOAD_RATE (requests per second),
+LOAD_INCIDENTS (on or off).
 """
 
 import asyncio
@@ -36,13 +38,17 @@ class Incident:
     told: str
 
 
-ROUND_S = 600.0
+ROUND_S = 900.0
 INCIDENTS: Sequence[Incident] = (
     Incident(180.0, 2, {"speed": 0.25}, "is throttled to a quarter of its speed"),
     Incident(300.0, 2, {"speed": 1.0}, "runs at its full speed again"),
     Incident(360.0, 0, {"fault": "freeze_engine"}, "freezes; its API goes on saying 200"),
-    Incident(540.0, 0, {"fault": "none"}, "works again"),
+    Incident(720.0, 0, {"fault": "none"}, "works again"),
 )
+
+
+# They come in pairs: one begins, the next ends it.
+BEGUN = (True, False, True, False)
 
 
 class OptionError(ValueError):
@@ -120,8 +126,8 @@ async def _run(chosen: Options) -> None:
 async def _send(chosen: Options) -> None:
     """One piece after the other; the answers of one may end in the time of the next."""
     clock = asyncio.get_running_loop()
-    start_s = clock.time()
     model = await _served_model(chosen.url)
+    start_s = clock.time()
     async with asyncio.TaskGroup() as pieces:
         piece = 0
         while True:
@@ -158,21 +164,34 @@ async def _served_model(url: str) -> str:
 async def _disturb(servers: Sequence[str]) -> None:
     clock = asyncio.get_running_loop()
     round_s = clock.time()
+    undone: Incident | None = None
     async with aiohttp.ClientSession() as session:
-        while True:
-            for incident in INCIDENTS:
-                await asyncio.sleep(round_s + incident.at_s - clock.time())
-                address = servers[incident.server]
-                try:
-                    url = f"http://{address}/simulator"
-                    async with session.post(url, json=dict(incident.settings)) as answer:
-                        answer.raise_for_status()
-                except (aiohttp.ClientError, OSError) as fault:
-                    print(f"load: {address} cannot be changed: {fault}", flush=True)
-                else:
-                    print(f"load: {address} {incident.told}", flush=True)
-            round_s += ROUND_S
-            await asyncio.sleep(round_s - clock.time())
+        try:
+            while True:
+                for begun, incident in zip(BEGUN, INCIDENTS, strict=True):
+                    await asyncio.sleep(round_s + incident.at_s - clock.time())
+                    undone = incident if begun else None
+                    await _change(session, servers, incident)
+                round_s += ROUND_S
+                await asyncio.sleep(round_s - clock.time())
+        finally:
+            if undone is not None:
+                end = INCIDENTS[INCIDENTS.index(undone) + 1]
+                await _change(session, servers, end)
+
+
+async def _change(
+    session: aiohttp.ClientSession, servers: Sequence[str], incident: Incident
+) -> None:
+    address = servers[incident.server]
+    try:
+        url = f"http://{address}/simulator"
+        async with session.post(url, json=dict(incident.settings)) as answer:
+            answer.raise_for_status()
+    except (aiohttp.ClientError, OSError) as fault:
+        print(f"load: {address} cannot be changed: {fault}", flush=True)
+    else:
+        print(f"load: {address} {incident.told}", flush=True)
 
 
 if __name__ == "__main__":

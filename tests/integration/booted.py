@@ -140,13 +140,16 @@ def booted(directory: Path) -> Iterator[Host]:
 
 
 def _skip_without_means() -> None:
-    """Skip where a copy cannot be booted, or could not be used."""
+    """Skip where a copy cannot be booted, or could not be used.
+
+    In the continuous integration, what is only not installed is a failure.
+    """
+    if not SYSTEMD.exists():
+        _not_installed("systemd is not installed")
+    if missing := [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]:
+        _not_installed(f"not on the PATH of a service: {', '.join(missing)}")
     if os.geteuid() != 0:
         pytest.skip("booting a copy of this machine needs root")
-    if not SYSTEMD.exists():
-        pytest.skip("systemd is not installed")
-    if missing := [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]:
-        pytest.skip(f"not on the PATH of a service: {', '.join(missing)}")
     # The packages of this environment are given to one that is made there.
     asked = ["python3", "-c", SAME_PYTHON]
     environment = {"PATH": PATH}
@@ -154,6 +157,12 @@ def _skip_without_means() -> None:
     wanted = "{}.{}".format(*sys.version_info)
     if done.stdout.strip() != wanted:
         pytest.skip(f"python3 of the distribution is not {wanted} with venv, as that of the tests")
+
+
+def _not_installed(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def _control_groups() -> Path:

@@ -36,7 +36,12 @@ class Page:
 
     def follow(self, host: Host, heading: str) -> list[str]:
         """Run each block below a heading, but for what needs a network; returns what it printed."""
-        return [host.run(_NETWORK.sub("", block)) for block in self.blocks(heading)]
+        return [typed(host, block) for block in self.blocks(heading)]
+
+
+def typed(host: Host, block: str) -> str:
+    """Run a block as root of a hardened machine would, whose files nobody else may read."""
+    return host.run(f"umask 077\n{_NETWORK.sub('', block)}")
 
 
 INSTALL = Page(DOCS / "install.md")

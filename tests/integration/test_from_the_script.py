@@ -14,6 +14,7 @@ from tests.integration.followed import (
     install_program,
     simulated,
     start_prometheus,
+    typed,
     until,
 )
 
@@ -59,12 +60,12 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def test_there_and_back(host: Host) -> None:
     """The page leads from the script to the controller and back, and requests are answered."""
     configured, dry, started, compared = PAGE.blocks("Side by side")
-    host.run(configured)
+    typed(host, configured)
     host.run(f"sed -i '/^control:/,/^$/d' {CONFIG} && echo '{QUICK}' >>{CONFIG}")
     looked = host.run(dry)
     assert "llm: " in looked
     assert "server 10.0.0.11:8000 weight=60" in looked
-    host.run(started)
+    typed(host, started)
     until(host, READY)
     assert "10.0.0.14:8000" in host.run(compared)
     assert "upstream llm_cluster {" in host.run("nginx -T 2>&1")

@@ -231,14 +231,29 @@ def _scrape_configs(site: Plant) -> list[dict[str, Any]]:
     return list(yaml.safe_load(site.prometheus.config.read_text())["scrape_configs"])
 
 
-def test_port_in_use_is_told(site: Plant, tmp_path: Path) -> None:
-    """A port that somebody else listens on is named, and the exit code is 2."""
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "Address already in use"),
+        # Of a block for documentation, and a name that is never one: as before the network is up.
+        ("192.0.2.1", "Cannot assign requested address"),
+        ("lb.invalid", "Name or service not known"),
+    ],
+)
+def test_what_cannot_be_listened_on_now_is_an_event(
+    site: Plant, tmp_path: Path, host: str, why: str
+) -> None:
+    """It is no fault of the configuration, so that services try again; it is told as JSON."""
     config, port = write_config(site, tmp_path)
+    config.write_text(config.read_text().replace('listen: "127.0.0.1', f'listen: "{host}'))
     with socket.create_server(("127.0.0.1", port)):
         done = command("run", "--config", config)
-    assert done.returncode == 2
-    assert "telemetry.listen" in done.stderr
-    assert "in use" in done.stderr
+    assert done.returncode == 1
+    *_, last = map(json.loads, done.stderr.splitlines())
+    assert (last["event"], last["level"]) == ("not started", "error")
+    assert last["error"].startswith(f"telemetry.listen: {host}:{port}: ")
+    # Without any name server, the resolver says that it may work later.
+    assert last["error"].endswith((why, "Temporary failure in name resolution"))
 
 
 def test_one_controller_per_directory(site: Plant, tmp_path: Path) -> None:
@@ -251,6 +266,8 @@ def test_one_controller_per_directory(site: Plant, tmp_path: Path) -> None:
             done = command(subcommand, "--config", config)
             assert done.returncode == 4
             assert f"pid {running.process.pid}" in done.stderr
+            if subcommand == "run":
+                assert json.loads(done.stderr.splitlines()[-1])["event"] == "not started"
         assert command("once", "--dry-run", "--config", config).returncode == 0
 
 

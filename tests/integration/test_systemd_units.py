@@ -19,6 +19,7 @@ from tests.integration.followed import (
     install_program,
     simulated,
     start_prometheus,
+    typed,
     until,
 )
 
@@ -187,6 +188,31 @@ def test_faulty_configuration_is_not_tried_again(host: Host) -> None:
     until(host, READY)
 
 
+def test_a_trial_as_root_stands_in_nobodys_way(host: Host) -> None:
+    """The lock that a tick by root leaves behind does not keep the service from starting."""
+    host.run(f"systemctl stop {CONTROLLER}; rm /var/lib/vllm-nginx-lb/req/.controller.lock")
+    assert host.attempt("vllm-nginx-lb once").returncode == 0
+    owner = "stat -c %U /var/lib/vllm-nginx-lb/req/.controller.lock"
+    assert host.run(owner) == "root\n"
+    host.run(f"systemctl start {CONTROLLER}")
+    until(host, READY)
+    assert host.run(owner) == "vllm-nginx-lb\n"
+
+
+def test_a_port_that_is_taken_for_a_while_is_waited_for(host: Host) -> None:
+    """A fault that passes ends the controller, but systemd starts it again until it is over."""
+    host.run(
+        f"systemctl stop {CONTROLLER}\n"
+        "systemd-run --quiet --unit=squatter python3 -m http.server --bind 127.0.0.1 9808\n"
+    )
+    until(host, "curl -s http://127.0.0.1:9808/")
+    host.run(f"systemctl start {CONTROLLER}")
+    until(host, f"[ $(systemctl show -P NRestarts {CONTROLLER}) -ge 1 ]")
+    assert '"event": "not started"' in host.run(f"journalctl -u {CONTROLLER} -n 20")
+    host.run("systemctl stop squatter")
+    until(host, READY)
+
+
 def test_update_in_place(host: Host) -> None:
     """The commands for an update leave both services running."""
     INSTALL.follow(host, "Update")
@@ -198,9 +224,16 @@ def test_going_back_leaves_nothing_but_the_pools(host: Host) -> None:
     """Stopped, Nginx keeps the weights through a restart; removed, only its pools are left."""
     stop, remove = INSTALL.blocks("Go back")
     served = host.run(GENERATION)
-    host.run(f"{stop}systemctl restart nginx")
+    for unit in (CONTROLLER, WATCHER):
+        drop_in = f"/etc/systemd/system/{unit}.service.d"
+        host.run(f"mkdir {drop_in}; echo '[Service]' >{drop_in}/override.conf")
+    host.run(f"echo LB_PID=/run/nginx.pid >/etc/default/{WATCHER}")
+    typed(host, f"{stop}systemctl restart nginx")
     assert host.run(GENERATION) == served
-    host.run(remove)
+    typed(host, remove)
+    kept = host.run("cat /etc/nginx/conf.d/llm-pools.conf; stat -c %a /etc/nginx/conf.d/llm-*")
+    assert kept.endswith("}\n644\n")
+    assert "vllm-nginx-lb" not in kept
     host.run("systemctl restart nginx && curl -sf http://127.0.0.1:8080/v1/models")
     left = host.run(
         "find /etc /opt /run /usr /var -xdev -name '*vllm-nginx-lb*'"

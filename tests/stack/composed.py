@@ -39,9 +39,11 @@ _PORTS = {
     "grafana": 3000,
 }
 _BACKEND_PORT = 8000
-_LIVE = "/var/lib/vllm-nginx-lb/live/upstream.conf"
-# The volume to which the controller writes; small, so that it can be filled.
-_REQUEST_SIZE = "256k"
+_SHARED = "/var/lib/vllm-nginx-lb"
+# Volumes that are small, so that they can be filled, and who writes to them.
+_WRITERS = {"req": CONTROLLER, "live": NGINX}
+_SMALL = {"request": 10001, "live": 101}
+_SIZE = "256k"
 # Two minutes of `for` become two seconds.
 PACE = 60
 # Engines are scraped every five seconds.
@@ -52,6 +54,7 @@ class Composed(Stand):
     """Every part is a container of one project."""
 
     def __init__(self, project: str, port: int, grafana_port: int) -> None:
+        super().__init__()
         self._project = project
         self._port = port
         self.grafana_url = f"http://127.0.0.1:{grafana_port}"
@@ -91,23 +94,27 @@ class Composed(Stand):
         """Names are what the controller was given."""
         return address.split(":", maxsplit=1)[0]
 
-    def upstream(self, nginx: str = NGINX) -> str:
-        """What the volume holds; read by the controller's container, since Nginx may be dead."""
+    def shared(self, path: str, nginx: str = NGINX) -> str:
+        """Read it in the controller's container, since Nginx may be dead, else in that of Nginx."""
         reader = CONTROLLER if nginx == NGINX else SECOND_CONTROLLER
-        for part in (nginx, reader):
+        for part in (reader, nginx):
             with contextlib.suppress(subprocess.CalledProcessError):
-                return self.run_in(part, "cat", _LIVE)
+                return self.run_in(part, "cat", f"{_SHARED}/{path}")
         return ""
 
-    def kill(self, part: str) -> None:
+    def signal_watcher(self, name: str) -> None:
+        """By the process id in its lock."""
+        self.run_in(NGINX, "sh", "-c", f'kill -{name} "$(cat {_SHARED}/ack/.lock/pid)"')
+
+    def kill_part(self, part: str) -> None:
         """SIGKILL to its first process."""
         docker("kill", self.container(part))
 
-    def stop(self, part: str) -> None:
+    def stop_part(self, part: str) -> None:
         """As the engine stops a container: a signal, then force."""
         docker("stop", "--time", "10", self.container(part))
 
-    def start(self, part: str) -> None:
+    def start_part(self, part: str) -> None:
         """Start its container again, and wait until it is well, where it has a check."""
         docker("start", self.container(part))
         self.until_well(part)
@@ -140,26 +147,30 @@ class Composed(Stand):
         network = f"{self._project}_backends"
         docker("network", "connect", "--alias", part, network, self.container(part))
 
-    def fill(self) -> None:
+    def fill(self, volume: str) -> None:
         """Write until there is no room."""
         with contextlib.suppress(subprocess.CalledProcessError):
-            path = "/var/lib/vllm-nginx-lb/req/.filling"
-            self.run_in(CONTROLLER, "dd", "if=/dev/zero", f"of={path}", "bs=1k")
+            path = f"{_SHARED}/{volume}/.filling"
+            self.run_in(_WRITERS[volume], "dd", "if=/dev/zero", f"of={path}", "bs=1k")
 
-    def free(self) -> None:
+    def free(self, volume: str) -> None:
         """Remove what filled it."""
-        self.run_in(CONTROLLER, "rm", "-f", "/var/lib/vllm-nginx-lb/req/.filling")
+        self.run_in(_WRITERS[volume], "rm", "-f", f"{_SHARED}/{volume}/.filling")
 
-    def log(self, part: str) -> str:
-        """The last lines, of both its outputs."""
-        done = subprocess.run(
-            ["docker", "logs", "--tail", "40", self.container(part)],
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        return done.stdout
+    def told(self) -> str:
+        """The last lines of each container."""
+        label = f"label=com.docker.compose.project={self._project}"
+        shown = [docker("ps", "--all", "--filter", label)]
+        for part in (NGINX, CONTROLLER, LOAD):
+            done = subprocess.run(
+                ["docker", "logs", "--tail", "8", self.container(part)],
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            shown.append(f"{part}:\n{done.stdout}")
+        return "\n".join(shown)
 
 
 def docker(*arguments: str) -> str:
@@ -197,8 +208,13 @@ def second(base: dict[str, Any]) -> dict[str, Any]:
 def override(rules: Path) -> dict[str, Any]:
     """What the tests change: a pace that can be watched, and a small volume."""
     added = second(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
-    small = {"type": "tmpfs", "device": "tmpfs", "o": f"size={_REQUEST_SIZE},uid=10001,mode=0755"}
-    added["volumes"]["request"] = {"driver_opts": small}
+    for volume, user in _SMALL.items():
+        mounted = f"size={_SIZE},uid={user},gid={user},mode=0755"
+        options = {"type": "tmpfs", "device": "tmpfs", "o": mounted}
+        added["volumes"][volume] = {"driver_opts": options}
+    # A volume in memory is gone with the last container that has it; this one is never ended.
+    kept = ["request:/kept/req:ro", "live:/kept/live:ro"]
+    added["services"]["inbox"] = {"volumes": kept}
     added["services"][LOAD] = {"environment": {"LOAD_INCIDENTS": "off", "LOAD_RATE": str(RATE)}}
     added["services"]["prometheus"] = {"volumes": [f"{rules}:/etc/prometheus/rules:ro"]}
     return added
@@ -221,7 +237,8 @@ def environment(port: int, grafana_port: int, project: str) -> str:
         "NOTIFY_GROUP_INTERVAL": "2s",
     }
     lines = (ROOT / ".env").read_text().splitlines()
-    return "\n".join([*lines, *(f"{name}={value}" for name, value in changed.items())]) + "\n"
+    kept = [line for line in lines if line.partition("=")[0] not in changed]
+    return "\n".join([*kept, *(f"{name}={value}" for name, value in changed.items())]) + "\n"
 
 
 @contextlib.contextmanager

@@ -1,12 +1,16 @@
 """What tests in containers stand on: a Docker engine, and the images of this tree."""
 
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from tests.stack import leftovers
 from tests.stack.composed import Composed, composed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,18 +56,52 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ends_in_order() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl+C does, so that fixtures take down what they brought up.
+
+    Containers are no children of these tests: nothing else would end them. A second signal, as
+    `timeout` and `make` pass on one each, does not disturb that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(scope="session")
-def engine(leaves_nothing_behind: None) -> Iterator[None]:
+def engine(
+    leaves_nothing_behind: None, ends_in_order: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """A Docker engine with `docker compose`; one that is started here is ended here."""
-    del leaves_nothing_behind  # only for the order: what is started here ends before it looks
+    # Only for the order: what is started here ends before the one looks, and while the other holds.
+    del leaves_nothing_behind, ends_in_order
     was_there = answers()
     done = run(ENGINE)
     if done.returncode == NO_ENGINE:
         missing(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr
-    yield
-    if not was_there:
-        succeed(ENGINE, "stop")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            # Where `docker compose` had to be brought in, it is found in a directory of its own.
+            patch.setenv("DOCKER_CONFIG", succeed(ENGINE, "config").strip())
+            yield
+        left = leftovers.removed(leftovers.labels(tmp_path_factory.getbasetemp()))
+        assert left == [], "the tests left these in the engine"
+    finally:
+        if not was_there:
+            succeed(ENGINE, "stop")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from lab.processes import NotReadyError, await_true
+from tests.stack.leftovers import OF_THIS_RUN
 
 # Its reaper is one more image to fetch, and each container here has a context that ends it.
 testcontainers_config.ryuk_disabled = True
@@ -30,19 +32,31 @@ def inspected(image: str) -> dict[str, Any]:
     return found
 
 
-def once(image: str, *argv: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command in a new container to its end.
+def once(
+    image: str, *argv: str, options: Sequence[str] = (), timeout_s: float = RUN_S
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a new container to its end, which is also that of the container.
 
     Args:
         image: Its name and tag.
         argv: The command.
         options: Further ones of `docker run`, such as an entry point.
+        timeout_s: Seconds after which the container is removed.
 
     Raises:
         TimeoutExpired: It did not end.
     """
-    command = ["docker", "run", "--rm", "--network=none", *RESTRICTED, *options, image, *argv]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=RUN_S)
+    name = f"lb-test-{uuid.uuid4().hex[:12]}"
+    known = [f"--name={name}", f"--label={OF_THIS_RUN}"]
+    command = ["docker", "run", "--rm", *known, "--network=none", *RESTRICTED, *options, image]
+    try:
+        return subprocess.run(
+            [*command, *argv], check=False, capture_output=True, text=True, timeout=timeout_s
+        )
+    except BaseException:
+        # Only the client was ended, and it does not take its container with it.
+        subprocess.run(["docker", "rm", "--force", name], check=False, capture_output=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The stack as processes of this machine."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,10 +38,11 @@ class Native(Stand):
 
     lacks: ClassVar[Mapping[str, str]] = {
         "cut": "processes of one machine share its network",
-        "fill": "mounting a small volume takes root",
+        "fill": "they write to the disk of this machine",
     }
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self._directory = directory
         self._ports = {
             name: free_port() for name in (*BACKENDS, PROMETHEUS, CONTROLLER, SECOND_CONTROLLER)
@@ -148,22 +150,26 @@ class Native(Stand):
         """By its port."""
         return next(name for name in BACKENDS if self.address(name) == address)
 
-    def upstream(self, nginx: str = NGINX) -> str:
-        """What the file holds now."""
-        file = self._directory / nginx / "shared/live/upstream.conf"
+    def shared(self, path: str, nginx: str = NGINX) -> str:
+        """Read it."""
+        file = self._directory / nginx / "shared" / path
         return file.read_text() if file.exists() else ""
 
-    def start(self, part: str) -> None:
+    def signal_watcher(self, name: str) -> None:
+        """By the process id in its lock."""
+        os.kill(int(self.shared("ack/.lock/pid")), getattr(signal, f"SIG{name}"))
+
+    def start_part(self, part: str) -> None:
         """Start a part, and wait until it answers."""
         ended = contextlib.ExitStack()
         self._running[part] = (ended, ended.enter_context(self._starting[part]()))
 
-    def stop(self, part: str) -> None:
+    def stop_part(self, part: str) -> None:
         """End a part with SIGTERM."""
         ended, _ = self._running.pop(part)
         ended.close()
 
-    def kill(self, part: str) -> None:
+    def kill_part(self, part: str) -> None:
         """End a part with SIGKILL."""
         ended, process = self._running.pop(part)
         process.signal(signal.SIGKILL)
@@ -185,23 +191,23 @@ class Native(Stand):
         """See `lacks`."""
         raise NotImplementedError(part)
 
-    def fill(self) -> None:
+    def fill(self, volume: str) -> None:
         """See `lacks`."""
-        raise NotImplementedError
+        raise NotImplementedError(volume)
 
-    def free(self) -> None:
+    def free(self, volume: str) -> None:
         """See `lacks`."""
-        raise NotImplementedError
+        raise NotImplementedError(volume)
 
-    def log(self, part: str) -> str:
-        """The last lines of a part's log."""
-        return self._running[part][1].tail()
+    def told(self) -> str:
+        """The last lines of each part's log."""
+        return "\n".join(f"{part}: {each.tail(5)}" for part, (_, each) in self._running.items())
 
     def end(self) -> None:
         """End all parts."""
         for part in (LOAD, *[each for each in self._running if each != LOAD]):
             if part in self._running:
-                self.stop(part)
+                self.stop_part(part)
 
 
 @contextlib.contextmanager
@@ -211,7 +217,7 @@ def native(directory: Path) -> Iterator[Native]:
     try:
         order = (*BACKENDS, PROMETHEUS, NGINX, SECOND_NGINX, CONTROLLER, SECOND_CONTROLLER, LOAD)
         for part in order:
-            stand.start(part)
+            stand.start_part(part)
         yield stand
     finally:
         stand.end()

@@ -1,14 +1,16 @@
 """What a scenario needs of a stack, however it runs: parts to disturb, and what a user sees."""
 
+import http.client
 import json
 import re
-import urllib.error
+import time
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lab.processes import await_true
+from lab.processes import NotReadyError, await_true
 
 # Names of the parts; BACKENDS are in the order of their speeds below.
 NGINX, CONTROLLER, PROMETHEUS, LOAD = "nginx", "controller", "prometheus", "load"
@@ -30,6 +32,9 @@ class Stand(ABC):
     lacks: ClassVar[Mapping[str, str]] = {}
     """Disturbances that it cannot cause, and why."""
 
+    def __init__(self) -> None:
+        self._down: list[str] = []
+
     @property
     @abstractmethod
     def url(self) -> str:
@@ -44,20 +49,24 @@ class Stand(ABC):
         """The backend behind an address of the upstream file."""
 
     @abstractmethod
-    def upstream(self, nginx: str = NGINX) -> str:
-        """The text of the upstream file that an Nginx includes; empty where there is none."""
+    def shared(self, path: str, nginx: str = NGINX) -> str:
+        """A file that Nginx and its controller share, by its path there; empty without one."""
 
     @abstractmethod
-    def kill(self, part: str) -> None:
+    def kill_part(self, part: str) -> None:
         """End a part at once, without a word."""
 
     @abstractmethod
-    def stop(self, part: str) -> None:
+    def stop_part(self, part: str) -> None:
         """End a part in order."""
 
     @abstractmethod
-    def start(self, part: str) -> None:
-        """Start a part that was ended."""
+    def start_part(self, part: str) -> None:
+        """Start a part that was ended, and wait until it answers."""
+
+    @abstractmethod
+    def signal_watcher(self, name: str) -> None:
+        """Send a signal, such as STOP, to the watcher beside the first Nginx."""
 
     @abstractmethod
     def pause(self, part: str) -> None:
@@ -76,18 +85,54 @@ class Stand(ABC):
         """Put it back."""
 
     @abstractmethod
-    def fill(self) -> None:
-        """Fill the volume to which the controller writes what it asks of Nginx."""
+    def fill(self, volume: str) -> None:
+        """Fill `req`, to which the controller writes, or `live`, to which the watcher does."""
 
     @abstractmethod
-    def free(self) -> None:
+    def free(self, volume: str) -> None:
         """Make room there again."""
 
     @abstractmethod
-    def log(self, part: str) -> str:
-        """The last lines of a part's log."""
+    def told(self) -> str:
+        """What the parts said last, for whoever has to find out why a test failed."""
 
     # ---- what follows from these ---------------------------------------------------------------
+
+    def kill(self, part: str) -> None:
+        """End a part at once, without a word."""
+        self._down.append(part)
+        self.kill_part(part)
+
+    def stop(self, part: str) -> None:
+        """End a part in order."""
+        self._down.append(part)
+        self.stop_part(part)
+
+    def start(self, part: str) -> None:
+        """Start a part that was ended, and wait until it answers."""
+        self.start_part(part)
+        if part in self._down:
+            self._down.remove(part)
+
+    def mend(self) -> None:
+        """Start whatever a test left dead."""
+        for part in tuple(self._down):
+            self.start(part)
+
+    def upstream(self, nginx: str = NGINX) -> str:
+        """The text of the upstream file that an Nginx includes; empty where there is none."""
+        return self.shared("live/upstream.conf", nginx)
+
+    def is_asked(self) -> bool:
+        """Whether the controller waits for an answer of the watcher."""
+        _, _, asked, *_ = [*self.shared("req/request.conf").split(), "", "", ""]
+        answered, *_ = [*self.shared("ack/answer").split(), ""]
+        return asked not in {"", answered}
+
+    def serves_its_file(self, nginx: str = NGINX) -> bool:
+        """Whether an Nginx answers with the generation that stands in its upstream file."""
+        generation = self.generation(nginx)
+        return generation != "" and f'"{generation}"' in self.upstream(nginx)
 
     def status(self, controller: str = CONTROLLER) -> dict[str, Any]:
         """What a controller sees and does; empty where it does not answer."""
@@ -117,12 +162,15 @@ class Stand(ABC):
 
     def until(self, condition: Callable[[], bool], what: str, timeout_s: float = SOON_S) -> None:
         """Wait until a condition holds."""
-        await_true(condition, timeout_s, what, poll_s=0.2)
+        try:
+            await_true(condition, timeout_s, what, poll_s=0.2)
+        except NotReadyError as error:
+            raise NotReadyError(f"{error}\n{self.told()}") from error
 
     def until_settled(self, controller: str = CONTROLLER, nginx: str = NGINX) -> None:
         """Wait until an Nginx serves what is in its file, and its controller knows."""
         self.until(
-            lambda: self.is_ready(controller) and self.generation(nginx) in self.upstream(nginx),
+            lambda: self.is_ready(controller) and self.serves_its_file(nginx),
             f"{controller} and {nginx} agree",
         )
 
@@ -132,19 +180,41 @@ def fetch(url: str, body: bytes | None = None, timeout_s: float = 5.0) -> str | 
     try:
         with urllib.request.urlopen(url, body, timeout=timeout_s) as answer:
             return str(answer.read().decode())
-    except (urllib.error.URLError, OSError, ValueError):
+    except (http.client.HTTPException, OSError):
         return None
 
 
-def stream(url: str, tokens: int = 24, timeout_s: float = 60.0) -> list[str]:
-    """The events of one streamed completion, each as it stood after `data: `."""
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A streamed completion.
+
+    Attributes:
+        events: What stood after `data: `.
+        lasted_s: Seconds from the first event to the last.
+    """
+
+    events: Sequence[str]
+    lasted_s: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it came to its end."""
+        return self.events[-1:] == ["[DONE]"]
+
+
+def stream(url: str, tokens: int = 24, timeout_s: float = 60.0) -> Streamed:
+    """Ask for a completion, and read it as it comes."""
     body = {"model": "simulated", "prompt": "x " * 32, "max_tokens": tokens, "stream": True}
     request = urllib.request.Request(
         f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
+    events, times_s = [], []
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        lines = answer.read().decode().splitlines()
-    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+        for line in answer:
+            if line.startswith(b"data: "):
+                events.append(line.decode().removeprefix("data: ").strip())
+                times_s.append(time.monotonic())
+    return Streamed(events, times_s[-1] - times_s[0] if times_s else 0.0)
 
 
 def answered(url: str, requests: int) -> Sequence[bool]:
@@ -152,7 +222,7 @@ def answered(url: str, requests: int) -> Sequence[bool]:
     whole = []
     for _ in range(requests):
         try:
-            whole.append(stream(url, tokens=4)[-1] == "[DONE]")
-        except (urllib.error.URLError, OSError):
+            whole.append(stream(url, tokens=4).is_whole)
+        except (http.client.HTTPException, OSError):
             whole.append(False)
     return whole

@@ -15,8 +15,9 @@ import pytest
 from lab.processes import await_true
 from tests.stack.conftest import BUILD, ROOT, succeed
 from tests.stack.contained import contained, inspected, once
+from tests.stack.leftovers import OF_THIS_RUN, removed
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(900)]
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION: str = PROJECT["version"]
@@ -26,6 +27,7 @@ CONTROLLER, NGINX, SIMULATOR, MTAIL = (
 ALL = (CONTROLLER, NGINX, SIMULATOR, MTAIL)
 SHARED = "/var/lib/vllm-nginx-lb"
 MEGABYTE = 1_000_000
+KINDS = ("container", "volume", "network")
 WAIT_S = 30.0
 # What Nginx and the controller write, where no volume is at hand.
 OF_NGINX = dict.fromkeys((f"{SHARED}/ack", f"{SHARED}/live"), "uid=101,gid=101")
@@ -75,7 +77,7 @@ def built(images: Sequence[str]) -> None:
 def volume() -> Iterator[str]:
     """An empty named volume."""
     name = f"lb-test-{uuid.uuid4().hex[:12]}"
-    succeed("docker", "volume", "create", name)
+    succeed("docker", "volume", "create", f"--label={OF_THIS_RUN}", name)
     try:
         yield name
     finally:
@@ -258,6 +260,49 @@ def test_a_health_check_fails_where_nothing_answers(image: str) -> None:
     check = inspected(image)["Config"]["Healthcheck"]["Test"][1:]
     done = once(image, *check[1:], options=[f"--entrypoint={check[0]}"])
     assert done.returncode == 1
+
+
+def test_a_command_that_does_not_end_leaves_no_container() -> None:
+    """When its time is over the container goes, not only the client that waits for it."""
+    name = f"--label=lb-test={uuid.uuid4().hex}"
+    with pytest.raises(subprocess.TimeoutExpired):
+        once(MTAIL, "60", options=["--entrypoint=sleep", name], timeout_s=3)
+    label = name.removeprefix("--")
+    assert succeed("docker", "ps", "--all", "--quiet", "--filter", label) == ""
+
+
+def test_what_a_run_leaves_is_found_by_its_label_and_removed() -> None:
+    """Container, volume and network of a project go, and those of another stay."""
+    ours, other = (f"lb-test-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    label = "com.docker.compose.project="
+    try:
+        for name in (ours, other):
+            succeed("docker", "volume", "create", f"--label={label}{name}", name)
+            succeed("docker", "network", "create", f"--label={label}{name}", name)
+        options = [f"--label={label}{ours}", f"--name={ours}", f"--network={ours}"]
+        mount = f"--volume={ours}:/kept"
+        succeed("docker", "run", "--detach", *options, mount, "--entrypoint=sleep", MTAIL, "60")
+        assert removed([f"{label}{ours}"]) == [f"{k} {ours}" for k in KINDS]
+        assert removed([f"{label}{ours}"]) == []
+    finally:
+        removed([f"{label}{ours}"])
+        assert removed([f"{label}{other}"]) == [f"{k} {other}" for k in KINDS[1:]]
+
+
+@pytest.mark.parametrize("image", ALL)
+def test_builds_leave_the_stages_of_the_last_one_only(image: str) -> None:
+    """No image of before is kept, and one first stage, with which the next build begins."""
+    name = image.partition("/")[2].partition(":")[0]
+    assert untagged(f"vllm-nginx-lb.image={name}") == []
+    assert len(untagged(f"vllm-nginx-lb.stage={name}")) <= 1
+
+
+def untagged(label: str) -> list[str]:
+    """Images without a name that have a label, and that no container of somebody else needs."""
+    filters = ["--filter", "dangling=true", "--filter", f"label={label}"]
+    found = succeed("docker", "image", "ls", "--quiet", *filters).split()
+    used = ["docker", "ps", "--all", "--quiet", "--filter"]
+    return [each for each in found if not succeed(*used, f"ancestor={each}")]
 
 
 def test_two_builds_give_the_same_files() -> None:

@@ -315,3 +315,64 @@ def test_variable_that_makes_no_sense(variables: dict[str, str]) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
         render_conf(variables)
     assert "render.sh: " in error.value.stderr
+
+
+WHOLE = "a whole number from 1"
+TIME = "a time such as 60s, 5m or 500ms"
+LEVELS = "debug, info, notice, warn, error, crit, alert or emerg"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("LB_WORKERS", "two 0 -1 2.5 AUTO 1e9", f"auto or {WHOLE}"),
+        ("LB_WORKER_CONNECTIONS", "0 4k 99999999999", WHOLE),
+        ("LB_WORKER_FILES", "many", WHOLE),
+        ("LB_RETRY_TRIES", "off 3x", "a whole number; 0 sets no limit"),
+        ("LB_RETRY_AFTER", "1s 030", "whole seconds"),
+        ("LB_CONNECT_TIMEOUT", "5sec 1.5s s -1 30s1m 5S", TIME),
+        ("LB_READ_TIMEOUT", "forever 1y 1M", TIME),
+        ("LB_SEND_TIMEOUT", "10min", TIME),
+        ("LB_RETRY_TIMEOUT", "30,5", TIME),
+        ("LB_KEEPALIVE", "none", TIME),
+        ("LB_KEEPALIVE_MIN", "5us", TIME),
+        ("LB_BODY_MAX", "100mb 1t", "a size such as 128k, 100m or 1g"),
+        ("LB_BODY_BUFFER", "1g 8MiB", "a size such as 128k or 8m"),
+        ("LB_LOG_LEVEL", "warning INFO", LEVELS),
+        ("LB_PASS_ALL", "true", "on or off"),
+    ],
+)
+def test_value_of_another_form(name: str, values: str, expected: str) -> None:
+    """It is named with what was expected, before Nginx would name a line of the rendered file."""
+    for value in values.split():
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            render_conf({name: value})
+        assert error.value.stderr == f"render.sh: {name}={value}: expected {expected}\n"
+        assert not error.value.stdout
+
+
+def test_all_values_of_another_form_are_named_at_once() -> None:
+    """Whoever sets several variables wrong is told of each."""
+    wrong = {"LB_WORKERS": "two", "LB_KEEPALIVE": "long", "LB_PASS_ALL": "1", "LB_POOL": "a;b"}
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        render_conf(wrong)
+    named = {line.split()[1].partition("=")[0] for line in error.value.stderr.splitlines()}
+    assert named == set(wrong)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LB_WORKERS": "auto", "LB_RETRY_TRIES": "0", "LB_BODY_MAX": "0", "LB_LOG_LEVEL": "warn"},
+        {"LB_READ_TIMEOUT": "1h30m", "LB_SEND_TIMEOUT": "90", "LB_CONNECT_TIMEOUT": "1s500ms"},
+        {"LB_RETRY_TIMEOUT": "0", "LB_KEEPALIVE": "75s 60s", "LB_KEEPALIVE_MIN": "250ms"},
+        {"LB_BODY_MAX": "2G", "LB_BODY_BUFFER": "131072", "LB_RETRY_AFTER": "0"},
+        {"LB_BODY_MAX": "1048576", "LB_BODY_BUFFER": "8M", "LB_READ_TIMEOUT": "3w4d5h6m7s8ms"},
+    ],
+)
+def test_every_form_that_is_let_through_is_one_of_nginx(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """Nginx starts with it."""
+    with nginx(tmp_path, **variables) as running:
+        assert running.generation()

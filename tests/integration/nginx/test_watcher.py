@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -231,9 +233,9 @@ def hook_variables(directory: Path, backends: str) -> dict[str, str]:
     return variables
 
 
-def start_like_an_image(directory: Path, backends: str) -> str:
+def start_like_an_image(directory: Path, backends: str, **others: str) -> str:
     """Run the hook and Nginx as the image does; returns the upstream file that it began with."""
-    variables = hook_variables(directory, backends)
+    variables = hook_variables(directory, backends) | others
     script = f'sh {DEPLOY}/40-vllm-nginx-lb.sh; exec nginx -c "$LB_NGINX_CONF" -g "daemon off;"'
     status = directory / "shared" / "ack" / "status"
     status.unlink(missing_ok=True)
@@ -259,12 +261,148 @@ def test_first_start_on_an_empty_volume(tmp_path: Path) -> None:
     assert text == expected.text
 
 
+def test_backends_may_be_separated_by_commas_alone(tmp_path: Path) -> None:
+    """Commas, spaces, and both at once or twice give the same pools."""
+    spaced = start_like_an_image(tmp_path, "127.0.0.1:9001 127.0.0.1:9002 qwen=127.0.0.1:9003")
+    shutil.rmtree(tmp_path / "shared")
+    commas = "127.0.0.1:9002,127.0.0.1:9001,,qwen=127.0.0.1:9003,"
+    assert start_like_an_image(tmp_path, commas) == spaced
+
+
 def test_start_without_any_backend(tmp_path: Path) -> None:
     """Without backends, or with names that nobody resolves, Nginx starts with empty pools."""
     expected = render([Upstream("llm", []), Upstream("qwen", [])]).text
     assert start_like_an_image(tmp_path, "") == expected
     shutil.rmtree(tmp_path / "shared")
     assert start_like_an_image(tmp_path, "no.such.host.invalid:80") == expected
+
+
+def test_backend_that_does_not_resolve_is_left_out(tmp_path: Path) -> None:
+    """One name without an address costs that backend, and no other one and no pool."""
+    gone = "no.such.host.invalid:80 qwen=gone.invalid:1"
+    text = start_like_an_image(tmp_path, f"{gone} localhost:9001 [::1]:9002 127.0.0.1:9003")
+    left = [Server(address) for address in ("localhost:9001", "[::1]:9002", "127.0.0.1:9003")]
+    assert text == render([Upstream("llm", left), Upstream("qwen", [])]).text
+    assert said_by_the_hook(tmp_path)[1:] == [
+        "LB_BACKENDS: no.such.host.invalid:80 is left out: its name does not resolve",
+        "LB_BACKENDS: qwen=gone.invalid:1 is left out: its name does not resolve",
+        "starts with the backends of LB_BACKENDS",
+    ]
+
+
+NAMED = [
+    Upstream(
+        "llm",
+        [
+            Server("127.0.0.1:9004", weight=3),
+            Server("gone.invalid:9003", weight=7, max_conns=5),
+            Server("localhost:9001", weight=40, max_conns=8),
+            Server("localhost:9002", weight=9, down=True),
+        ],
+    ),
+    Upstream("qwen", [Server("localhost:9001")]),
+]
+# Where the servers were on a network that is no more, and where they are now.
+THEN = {
+    "gone.invalid:9003": "127.0.0.8:9003",
+    "localhost:9001": "127.0.0.6:9001",
+    "localhost:9002": "127.0.0.7:9002",
+}
+NOW = THEN | {"localhost:9001": "127.0.0.1:9001", "localhost:9002": "127.0.0.1:9002"}
+KEPT = "what does not resolve keeps the address of before: gone.invalid"
+MOVED = "has another address than in the upstream file of before: localhost"
+
+
+@pytest.mark.parametrize("file", ["upstream.conf", ".previous"])
+def test_addresses_of_another_network(tmp_path: Path, file: str) -> None:
+    """The file of before gets the addresses of now, and is a file of the controller again."""
+    live = tmp_path / "shared" / "live"
+    live.mkdir(parents=True)
+    (live / file).write_text(render(NAMED, THEN).text)
+    text = start_like_an_image(tmp_path, "")
+    assert text == render(NAMED, NOW).text
+    adopted = parse(text)
+    assert adopted is not None
+    assert adopted.endpoints == NOW
+    said = said_by_the_hook(tmp_path)
+    assert [line for line in said if "address" in line] == [KEPT, MOVED]
+    assert start_like_an_image(tmp_path, "") == text
+    assert said_by_the_hook(tmp_path) == [KEPT]
+    assert {each.name for each in live.iterdir()} <= {"upstream.conf", ".previous"}
+
+
+def test_file_that_is_not_whole_keeps_its_addresses(tmp_path: Path) -> None:
+    """What somebody else has written or changed is not the hook's to change."""
+    live = tmp_path / "shared" / "live"
+    live.mkdir(parents=True)
+    changed = render(NAMED, THEN).text.replace("weight=40", "weight=41")
+    (live / "upstream.conf").write_text(changed)
+    assert start_like_an_image(tmp_path, "") == changed
+
+
+def test_addresses_of_now_that_nginx_refuses(tmp_path: Path) -> None:
+    """Then it starts with those of before."""
+    live = tmp_path / "shared" / "live"
+    live.mkdir(parents=True)
+    before = render(NAMED, THEN).text
+    (live / "upstream.conf").write_text(before)
+    variables = answering(tmp_path, "localhost) echo 127.0.0.256 ;;")
+    assert start_like_an_image(tmp_path, "", **variables) == before
+    refused = said_by_the_hook(tmp_path)[1]
+    assert "cannot be used with the addresses of now: " in refused
+    assert 'host not found in upstream "127.0.0.256:9001"' in refused
+
+
+def test_address_among_several(tmp_path: Path) -> None:
+    """One that is still among the answers stays, else it is the lowest, IPv4 before IPv6."""
+    live = tmp_path / "shared" / "live"
+    live.mkdir(parents=True)
+    servers = [Server("kept.lan:1"), Server("moved.lan:1"), Server("six.lan:1"), Server("v6.lan:1")]
+    pools = [Upstream("llm", servers), Upstream("qwen", [])]
+    names = [server.address for server in servers]
+    then = dict(zip(names, ["10.0.0.9:1", "10.0.0.9:1", "10.0.0.9:1", "[fd00::9]:1"], strict=True))
+    now = dict(zip(names, ["10.0.0.9:1", "10.0.0.3:1", "[fd00::1]:1", "[fd00::9]:1"], strict=True))
+    (live / "upstream.conf").write_text(render(pools, then).text)
+    variables = answering(
+        tmp_path,
+        "kept.lan) printf '%s STREAM\\n' fd00::1 10.0.0.1 10.0.0.9 ;;",
+        "moved.lan) printf '%s STREAM\\n' fd00::1 10.0.0.5 10.0.0.3 ;;",
+        "six.lan) printf '%s STREAM\\n' fe80::1%eth0 fd00::2 fd00::1 ;;",
+        "v6.lan) printf '%s STREAM\\n' fd00::1 fd00::9 ;;",
+    )
+    assert start_like_an_image(tmp_path, "", **variables) == render(pools, now).text
+
+
+def answering(directory: Path, *names: str) -> dict[str, str]:
+    """Variables with which `getent` answers for these names, each a branch of a `case`."""
+    (directory / "bin").mkdir()
+    branches = "\n".join([*names, "127.0.0.1) ;;", "*) exit 2 ;;"])
+    (directory / "bin/getent").write_text(f'#!/bin/sh\ncase "$2" in\n{branches}\nesac\n')
+    (directory / "bin/getent").chmod(0o755)
+    return {"PATH": f"{directory}/bin:{os.environ['PATH']}"}
+
+
+def test_value_that_nginx_cannot_use_stops_the_start(tmp_path: Path) -> None:
+    """The hook ends with what render.sh said, and leaves configuration and upstream file alone."""
+    variables = hook_variables(tmp_path, "127.0.0.1:9001") | {"LB_RENDER": "on"}
+    before = (tmp_path / "nginx.conf").read_text()
+    done = subprocess.run(
+        ["sh", DEPLOY / "40-vllm-nginx-lb.sh"],
+        env={**os.environ, **variables, "LB_WORKERS": "two", "LB_BODY_MAX": "big"},
+        check=False,
+        timeout=20,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "render.sh: LB_WORKERS=two: expected auto or a whole number from 1",
+        "render.sh: LB_BODY_MAX=big: expected a size such as 128k, 100m or 1g",
+        f"40-vllm-nginx-lb.sh: {tmp_path}/nginx.conf is not written, and Nginx not started",
+    ]
+    assert (tmp_path / "nginx.conf").read_text() == before
+    assert not (tmp_path / "nginx.conf.new").exists()
+    assert not (tmp_path / "shared" / "live" / "upstream.conf").exists()
 
 
 def said_by_the_hook(directory: Path) -> list[str]:
@@ -279,7 +417,7 @@ def test_hook_says_what_it_did(tmp_path: Path) -> None:
     """The log names the file that Nginx starts with, and blames nothing where nothing is wrong."""
     absent = "there is no /shared/live/upstream.conf yet"
     empty = "starts without backends: each request is a 502 until the controller has written some"
-    for backends in ("", " "):
+    for backends in ("", " ", ", "):
         start_like_an_image(tmp_path, backends)
         assert said_by_the_hook(tmp_path) == [absent, empty]
         shutil.rmtree(tmp_path / "shared")
@@ -288,12 +426,12 @@ def test_hook_says_what_it_did(tmp_path: Path) -> None:
     start_like_an_image(tmp_path, "127.0.0.1:9001")
     assert said_by_the_hook(tmp_path) == []
     (tmp_path / "shared" / "live" / "upstream.conf").write_text("upstream llm {")
-    start_like_an_image(tmp_path, "no.such.host.invalid:80")
+    start_like_an_image(tmp_path, "127.0.0.1:http")
     refused, lost, started = said_by_the_hook(tmp_path)
     assert refused.startswith("the upstream file cannot be used: ")
     assert "unexpected end of file" in refused
     assert lost.startswith("the backends of LB_BACKENDS cannot be used: ")
-    assert "host not found" in lost
+    assert "invalid port" in lost
     assert started == empty
 
 
@@ -323,6 +461,60 @@ def test_killed_watcher_is_started_again(tmp_path: Path) -> None:
         first = holder.read_text().strip()
         os.kill(int(first), 9)
         await_true(lambda: another(first), 10, "another watcher holds the lock")
+
+
+# Ten seconds pass quickly for the hook.
+QUICK = """#!/bin/sh
+[ "$1" != 10 ] || set -- 0.2
+exec /bin/sleep "$1"
+"""
+
+
+def test_log_that_grows_is_begun_anew(short_dir: Path) -> None:
+    """It is, and again, and when Nginx could not be told at first it is told later."""
+    # Workers open the log as their own user.
+    short_dir.chmod(0o755)
+    variables = hook_variables(short_dir, "")
+    (short_dir / "bin").mkdir()
+    (short_dir / "bin/sleep").write_text(QUICK)
+    (short_dir / "bin/sleep").chmod(0o755)
+    variables |= {"LB_LOG_MAX_BYTES": "2000", "PATH": f"{short_dir}/bin:{os.environ['PATH']}"}
+    hook = f'sh {DEPLOY}/40-vllm-nginx-lb.sh; exec nginx -c "$LB_NGINX_CONF" -g "daemon off;"'
+    entry = f"http://{variables['LB_LISTEN']}/v1/models"
+    log, older, pid = (short_dir / name for name in ("access.log", "access.log.1", "nginx.pid"))
+
+    def ask() -> bool:
+        try:
+            urllib.request.urlopen(entry, timeout=5).close()
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+        except OSError:
+            return False
+        return True
+
+    with child(["sh", "-c", hook], short_dir / "image.log", ready=ask, env=variables):
+        for _ in range(2):
+            older.unlink(missing_ok=True)
+            await_true(lambda: ask() and older.exists(), 20, "the log is begun anew")
+            await_true(lambda: ask() and log.stat().st_size > 0, 20, "Nginx writes to the new one")
+        pid.rename(short_dir / "nginx.pid.away")
+        older.unlink()
+        await_true(lambda: ask() and older.exists(), 20, "the log is begun anew")
+        size = older.stat().st_size
+        await_true(lambda: ask() and older.stat().st_size > size, 20, "Nginx writes to the old one")
+        assert log.stat().st_size == 0
+        (short_dir / "nginx.pid.away").rename(pid)
+        await_true(lambda: ask() and log.stat().st_size > 0, 20, "Nginx was told after all")
+        quiet = reopened(short_dir)
+        await_true(lambda: ask() and log.stat().st_size > 1000, 20, "it goes on there")
+        assert reopened(short_dir) == quiet
+    assert "cannot rotate" in (short_dir / "image.log").read_text()
+
+
+def reopened(directory: Path) -> int:
+    """How often Nginx was told to open its logs again; its first process says so before others."""
+    first = (directory / "nginx.pid").read_text().strip()
+    return (directory / "error.log").read_text().count(f"{first}#{first}: reopening logs")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")

@@ -479,7 +479,8 @@ def test_pools_have_to_differ(name: str) -> None:
     """Two pools of one name are refused; Nginx takes names that differ in case for one."""
     more = f"  - {{name: {name}, selector: 'job=\"x\"', backends: [{{address: 'a:1'}}]}}\n"
     (fault,) = faults(MINIMAL.replace("nginx:\n", more + "nginx:\n"))
-    assert fault.endswith("pools: name llm stands there twice")
+    assert "pools: name llm stands there twice" in fault
+    assert fault.endswith(": case does not count") == (name == "LLM")
 
 
 def discovered(mapping: str) -> str:

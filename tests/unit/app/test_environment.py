@@ -17,6 +17,7 @@ from controller.app.environment import DEFAULT_FILE, SWITCH, VARIABLES, find, pa
 from controller.core.errors import ConfigError
 
 from .files import MINIMAL, read
+from .files import faults as file_faults
 
 ROOT = Path(__file__).parents[3]
 URL = {SWITCH: "http://prometheus:9090"}
@@ -187,7 +188,14 @@ def test_every_fault_is_told_at_once_by_its_variable() -> None:
     ("variables", "fault"),
     [
         ({"LB_BACKENDS": "a:1 a:1"}, "LB_BACKENDS: address a:1 stands there twice"),
-        ({"LB_BACKENDS": "a:1 LLM=b:1"}, "LB_BACKENDS: name llm stands there twice"),
+        (
+            {"LB_BACKENDS": "A:1 b:2 a:1"},
+            "LB_BACKENDS: address a:1 stands there twice, as A:1 and a:1: case does not count",
+        ),
+        (
+            {"LB_POOL": "LLM", "LB_BACKENDS": "a:1 llm=b:1"},
+            "LB_BACKENDS: name llm stands there twice, as LLM and llm: case does not count",
+        ),
         (
             {"LB_BACKENDS": "a:1 =b:1"},
             "LB_BACKENDS: expected letters, digits, '_', '.', '-', starting with a letter or '_',"
@@ -212,6 +220,16 @@ def test_every_fault_is_told_at_once_by_its_variable() -> None:
             {SWITCH: "http://me:secret@prometheus"},
             "LB_PROMETHEUS_URL: expected no user or password in the URL; see basic_auth",
         ),
+        (
+            {SWITCH: "http://p:9090/?token=secret"},
+            "LB_PROMETHEUS_URL: expected an http or https URL, such as http://prometheus:9090,"
+            " without a query, got 'http://p:9090'",
+        ),
+        (
+            {"LB_CONFIRM_URL": "https://n:8081/lb?token=secret"},
+            "LB_CONFIRM_URL: expected an http URL or unix:/path/to.sock:/path, such as"
+            " http://127.0.0.1:8081/lb/generation, got 'https://n:8081/lb'",
+        ),
     ],
 )
 def test_a_fault_is_told_once(variables: dict[str, str], fault: str) -> None:
@@ -228,6 +246,8 @@ def test_a_fault_is_told_once(variables: dict[str, str], fault: str) -> None:
         ("LB_MODEL", "LB_MODEL_NAME"),
         ("LB_LOGLEVEL", "LB_LOG_LEVEL"),
         ("LB_TELEMETRY", "LB_TELEMETRY_LISTEN"),
+        ("LB_POOL_NAME", "LB_POOL"),
+        ("lb_backends", "LB_BACKENDS"),
     ],
 )
 def test_a_slip_of_the_pen_is_pointed_at(name: str, meant: str) -> None:
@@ -297,6 +317,18 @@ def test_without_a_file_and_variables_both_ways_are_named(
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["PROMETHEUS_URL", "lb_prometheus_url", "LB_URL", "Prometheus_Url", "LB_PROMETHEUS"]
+)
+def test_where_nothing_is_set_what_may_be_meant_is_named(tmp_path: Path, name: str) -> None:
+    """Whoever set the address under another name reads why it is not there, once."""
+    with pytest.raises(ConfigError) as caught:
+        find(None, {name: "http://x", "URL": "x", "LB_PORT": "1", "VLLM_URL": "x"}, tmp_path / "c")
+    assert caught.value.faults[1:] == (f"{name} is not read: was LB_PROMETHEUS_URL meant?",)
+    if not name.upper().startswith("LB_P"):
+        assert parse({**URL, name: "http://x"}).hints == ()
+
+
 texts = st.text(max_size=12) | st.sampled_from(
     [
         *ALL.values(),
@@ -345,6 +377,41 @@ def test_defaults_are_shown() -> None:
     assert (control["interval"], control["dead_band"], len(control)) == ("10s", "50%", 9)
 
 
+SECRET_URLS = [
+    "http://p:9090/?token=secret",
+    "http://p:9090#secret",
+    "https://p/secret?x",
+    "http:p/secret",
+    "htp://p:9090/secret",
+    "p:9090/secret",
+    "p:9090?secret",
+    "me:1/secret@p",
+    "me:secret@p:9090",
+    "htp://secret:1/x@p",
+    "http://p:secret",
+    "secret",
+]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_secret_of_an_address_is_repeated(url: str) -> None:
+    """Of a refused address no path and no query is told, from a variable or from a file."""
+    found = [
+        *faults({SWITCH: url}),
+        *file_faults(MINIMAL.replace("http://prometheus:9090", f'"{url}"')),
+        *file_faults(MINIMAL.replace("\n  url: http://prometheus:9090", f' "{url}"')),
+    ]
+    assert len(found) == 3
+    assert not [fault for fault in found if "secret" in fault]
+
+
+def test_no_query_is_shown() -> None:
+    """The query of an address may hold a token: it is left out of what is printed."""
+    url = "unix:/run/nginx.sock:/lb?token=secret"
+    shown = effective.values(config_of({"LB_CONFIRM_URL": url}))["nginx"]["confirm_url"]
+    assert shown == "unix:/run/nginx.sock:/lb?(not shown)"
+
+
 def test_no_secret_is_shown() -> None:
     """Of the headers that go to Prometheus only the tenant is shown; a key of an API is not."""
     headers = "  headers: {Authorization: Bearer abc, X-Scope-OrgID: inference}\n"
@@ -383,6 +450,20 @@ def test_the_command_tells_all_faults() -> None:
     code, text, errors = invoke("config", env=URL | {"LB_INTERVAL": "10", "LB_ENGINE": "tgi"})
     assert (code, text) == (2, "")
     assert [line.split(":")[0] for line in errors.splitlines()] == ["LB_ENGINE", "LB_INTERVAL"]
+
+
+@without_a_file
+@pytest.mark.parametrize("command", [("once", "--dry-run"), ("check",)])
+def test_looking_leaves_no_trace(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Neither a lock, whose owner could be root, nor a memory is left by who only looks."""
+    (tmp_path / "req").mkdir()
+    nobody = "http://127.0.0.1:9"
+    env = {SWITCH: nobody, "LB_SHARED_DIR": str(tmp_path), "LB_CONFIRM_URL": f"{nobody}/lb"}
+    env["LB_STATE_FILE"] = str(tmp_path / "state.json")
+    before = tmp_path.stat().st_mtime_ns, (tmp_path / "req").stat().st_mtime_ns
+    assert invoke(*command, env=env)[0] == 3
+    assert list(tmp_path.rglob("*")) == [tmp_path / "req"]
+    assert (tmp_path.stat().st_mtime_ns, (tmp_path / "req").stat().st_mtime_ns) == before
 
 
 @without_a_file

@@ -13,10 +13,10 @@ from pathlib import Path
 import typer.core
 import typer.exceptions
 import typer.main
-import yaml
 
 from controller.app.cli import app
 from scripts.check_docs import ROOT, targets
+from tests.unit.docs import cluster, containers, monitoring, own_scripts, units
 from tests.unit.docs.programs import PROGRAMS
 from tests.unit.docs.shell import Command, commands
 
@@ -24,7 +24,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 # Programs of our environment, by the last part of their path.
 ENVIRONMENT = frozenset({"python", "python3", "pip", "pytest", "pre-commit", "ruff", "mypy"})
 OWN = "vllm-nginx-lb"
-OTHER_MODULES = frozenset({"venv", "pip", "http.server", "json.tool", "build", "pytest"})
+OTHER_MODULES = frozenset({"venv", "pip", "http.server", "json.tool", "build"})
 TOP = tuple(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."))
 IN_PROJECT = re.compile(
     rf"(?:\./)?((?:{'|'.join(TOP)})/[\w./*-]*|requirements[\w.-]*|docker-compose[\w.-]*\.ya?ml)"
@@ -32,15 +32,16 @@ IN_PROJECT = re.compile(
 OPTION = re.compile(r"(--[a-z][a-z0-9-]*)(?:=.*)?", re.DOTALL)
 # The last word of these is what they make.
 MAKERS = frozenset({"cp", "install", "ln", "mkdir", "mv", "touch"})
+# Variables of the Makefile, with the module that their value goes to.
+OF_VARIABLES = {"PYTEST_ARGS": "pytest", "REAL_ARGS": "bench.real"}
 # Options of programs that run another whose value is a word of its own.
 WITH_VALUE = {
     "sudo": {"-u", "-g"},
     "env": {"-u"},
     "timeout": {"-k", "-s"},
+    "runuser": {"-u", "-g"},
     "xargs": {"-n", "-P", "-I", "-d", "-L"},
     "watch": {"-n"},
-    "compose": {"-f", "-p", "--file", "--profile", "--env-file", "--project-name"},
-    "compose exec": {"-u", "-e", "-w", "--user", "--env", "--workdir"},
 }
 
 
@@ -62,6 +63,7 @@ def faults_of(command: Command) -> Iterator[str]:
             yield f"{program}: no such file in the project"
         else:
             yield from _options_in(ROOT / program, arguments)
+            yield from own_scripts.faults(program, arguments)
     elif program not in PROGRAMS and program not in ENVIRONMENT and not program.startswith("$"):
         yield f"{program}: no program that a page may name; see PROGRAMS"
 
@@ -71,8 +73,9 @@ def _missing_files(words: Sequence[str]) -> Iterator[str]:
     program = words[0]
     for before, word in itertools.pairwise(("", *words)):
         found = IN_PROJECT.fullmatch(word.rpartition("=")[2])
-        # `deploy/NAME` is a Deployment to kubectl.
-        if not found or (program == "kubectl" and before not in {"-f", "-k", "--filename"}):
+        # `deploy/NAME` is a Deployment to kubectl, and `logs -f` follows.
+        is_file = before in {"-f", "-k", "--filename", "kustomize"} and "logs" not in words
+        if not found or (program == "kubectl" and not is_file):
             continue
         path = found[1].rstrip("/")
         if program in MAKERS and word is words[-1]:
@@ -86,6 +89,8 @@ def _inner(words: Sequence[str], program: str) -> list[str]:
     left = list(words)
     while left and (left[0].startswith("-") or re.match(r"\w+=", left[0])):
         option = left.pop(0)
+        if option == "--":
+            break
         if option in WITH_VALUE.get(program, ()) and left:
             left.pop(0)
     # The first word of timeout that is no option is a time.
@@ -111,10 +116,12 @@ def _shell(arguments: Sequence[str]) -> Iterator[str]:
 
 def _make(arguments: Sequence[str]) -> Iterator[str]:
     for word in arguments:
-        name, is_variable, _ = word.partition("=")
+        name, is_variable, value = word.partition("=")
         if is_variable:
             if not re.search(rf"^{name} \?=", MAKEFILE, re.MULTILINE):
                 yield f"make has no variable {name}"
+            elif name in OF_VARIABLES:
+                yield from _module(OF_VARIABLES[name], shlex.split(value))
         elif word[0] != "-" and word not in targets(MAKEFILE):
             yield f"make {word}: no such target"
 
@@ -153,24 +160,28 @@ def _python(arguments: Sequence[str]) -> Iterator[str]:
 def _module(name: str, arguments: Sequence[str]) -> Iterator[str]:
     if name in OTHER_MODULES:
         return
-    if name == "controller":
-        yield from _own(arguments)
+    if name in OF_MODULES:
+        yield from OF_MODULES[name](arguments)
         return
     path = ROOT / name.replace(".", "/")
     file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
     if not file.is_file():
         yield f"python -m {name}: no such module"
     elif "argparse" in file.read_text():
-        options = [found[1] for word in arguments if (found := OPTION.fullmatch(word))]
-        unknown = [each for each in options if each not in _help(name)]
-        yield from (f"python -m {name} has no option {each}" for each in unknown)
+        yield from _unknown_options(name, arguments)
     else:
         yield from _options_in(file, arguments)
 
 
+def _unknown_options(module: str, arguments: Sequence[str]) -> Iterator[str]:
+    options = [found[1] for word in arguments if (found := OPTION.fullmatch(word))]
+    unknown = [each for each in options if each not in _help(module)]
+    yield from (f"python -m {module} has no option {each}" for each in unknown)
+
+
 @functools.cache
 def _help(module: str) -> frozenset[str]:
-    """The options that a module of ours tells of."""
+    """The options that a module tells of."""
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"],
         cwd=ROOT,
@@ -190,34 +201,30 @@ def _options_in(script: Path, arguments: Sequence[str]) -> Iterator[str]:
             yield f"{script.relative_to(ROOT)} has no option {found[1]}"
 
 
+def _pytest(arguments: Sequence[str]) -> Iterator[str]:
+    yield from _unknown_options("pytest", arguments)
+
+
 def _docker(arguments: Sequence[str]) -> Iterator[str]:
+    yield from containers.docker_faults(arguments)
     if arguments and arguments[0] == "compose":
         yield from _compose(arguments[1:])
 
 
 def _compose(arguments: Sequence[str]) -> Iterator[str]:
-    left = _inner(arguments, "compose")
-    if left[:1] in (["exec"], ["run"]):
-        service, *inner = _inner(left[1:], "compose exec") or [""]
-        if service not in _services():
-            yield f"docker-compose.yml has no service {service}"
+    yield from containers.compose_faults(arguments)
+    subcommand, given = containers.compose_command(arguments)
+    service, *inner = given.words or [""]
+    if subcommand == "exec":
+        yield from _of_inner(inner)
+    elif subcommand == "run" and service == "controller":
         # What is run is given to the entry point of the image; only the controller's is ours.
-        if left[0] == "exec" or service == "controller":
-            yield from _of_inner(inner if left[0] == "exec" else [OWN, *inner])
-    elif left[:1] in (["logs"], ["restart"], ["stop"], ["start"], ["kill"], ["pause"], ["unpause"]):
-        named = {word for word in left[1:] if re.fullmatch(r"[a-z][a-z0-9-]*", word)}
-        yield from (f"docker-compose.yml has no service {each}" for each in named - _services())
-
-
-@functools.cache
-def _services() -> frozenset[str]:
-    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return frozenset(composed["services"])
+        yield from _own(inner)
 
 
 def _kubectl(arguments: Sequence[str]) -> Iterator[str]:
-    if "exec" in arguments and "--" in arguments:
-        yield from _of_inner(arguments[list(arguments).index("--") + 1 :])
+    yield from cluster.kubectl_faults(arguments)
+    yield from _of_inner(cluster.run_in_pod(arguments))
 
 
 CHECKS: dict[str, Callable[[Sequence[str]], Iterator[str]]] = {
@@ -228,10 +235,16 @@ CHECKS: dict[str, Callable[[Sequence[str]], Iterator[str]]] = {
     "docker": _docker,
     "docker-compose": _compose,
     "kubectl": _kubectl,
+    "systemctl": units.systemctl_faults,
+    "journalctl": units.journalctl_faults,
+    "promtool": functools.partial(monitoring.faults, "promtool"),
+    "amtool": functools.partial(monitoring.faults, "amtool"),
+    "pytest": _pytest,
     "sh": _shell,
     "bash": _shell,
     **{
         name: _wrapper(name)
-        for name in ("sudo", "env", "exec", "nohup", "timeout", "xargs", "watch")
+        for name in ("sudo", "env", "exec", "nohup", "runuser", "timeout", "xargs", "watch")
     },
 }
+OF_MODULES = {"controller": _own, "pytest": _pytest}

@@ -72,22 +72,6 @@ class ServiceMonitor(Strict):
     spec: ServiceMonitorSpec
 
 
-class PodMonitorSpec(Strict):
-    """What is scraped of which pods."""
-
-    selector: Selector
-    pod_metrics_endpoints: Annotated[list[Endpoint], Field(min_length=1)]
-
-
-class PodMonitor(Strict):
-    """The operator's kind for pods."""
-
-    api_version: Literal["monitoring.coreos.com/v1"]
-    kind: Literal["PodMonitor"]
-    metadata: Metadata
-    spec: PodMonitorSpec
-
-
 class Rule(BaseModel):
     """A recording or an alert; values of labels are texts, which a bare number is not."""
 
@@ -128,9 +112,7 @@ class PrometheusRule(Strict):
     spec: PrometheusRuleSpec
 
 
-KINDS: dict[str, type[Strict]] = {
-    kind.__name__: kind for kind in (ServiceMonitor, PodMonitor, PrometheusRule)
-}
+KINDS: dict[str, type[Strict]] = {kind.__name__: kind for kind in (ServiceMonitor, PrometheusRule)}
 
 
 def check(manifest: Any) -> Strict:  # noqa: ANN401  # whatever kustomize made

@@ -112,6 +112,12 @@ def test_the_pod_reaches_names_prometheus_and_backends_only(built: Built) -> Non
     assert names == [{"namespaceSelector": {"matchLabels": kube_system}}]
 
 
+def test_only_servers_that_are_ready_are_backends(built: Built) -> None:
+    """Each pool selects by the label that relabelling sets for servers that load or go."""
+    for pool in config_of(built).pools:
+        assert 'ready="true"' in str(pool.selector).split(",")
+
+
 def test_the_address_of_a_pod_is_its_instance(built: Built) -> None:
     """What the operator calls an instance is what Nginx connects to, as it stands."""
     for pool in config_of(built).pools:
@@ -141,11 +147,11 @@ def test_secrets_are_files_that_the_controller_may_read(built: Built) -> None:
 def test_the_example_finds_its_servers(example: Built) -> None:
     """Selector, model and window of the pool are those of the monitor and of the servers."""
     (pool,) = config_of(example).pools
-    (monitor,) = example.of_kind("PodMonitor")
-    (end,) = monitor["spec"]["podMetricsEndpoints"]
+    monitor = example.one("ServiceMonitor", "vllm-qwen")
+    (end,) = monitor["spec"]["endpoints"]
     jobs = [step["replacement"] for step in end["relabelings"] if step.get("targetLabel") == "job"]
     namespace = monitor["metadata"]["namespace"]
-    assert str(pool.selector) == f'job="{jobs[0]}",namespace="{namespace}"'
+    assert str(pool.selector) == f'job="{jobs[0]}",namespace="{namespace}",ready="true"'
     assert pool.rate_window >= 4 * int(end["interval"].removesuffix("s"))
     vllm = vllm_of(example)
     assert f"--served-model-name={pool.model_name}" in vllm["args"]

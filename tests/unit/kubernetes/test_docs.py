@@ -1,9 +1,12 @@
 """docs/kubernetes.md shows commands and files that are there."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]  # it ships none
 import pytest
 import yaml
 from typer.main import get_command
@@ -24,18 +27,36 @@ COMMANDS = [
 def example_of(start: str) -> Any:  # noqa: ANN401  # whatever the page shows
     """The example in YAML that begins so."""
     blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)
-    (found,) = [text for _, text in blocks if text.strip().startswith(start)]
+    (found,) = [text for _, text in blocks if start in text]
     return yaml.safe_load(found)
 
 
-def test_commands_apply_directories_that_build() -> None:
-    """Each directory that a command names is a kustomization."""
-    named = {
-        found[1] for each in COMMANDS if (found := re.search(r"(deploy/kubernetes/\S+)", each))
-    }
-    assert named == {"deploy/kubernetes/overlays/example", "deploy/kubernetes/overlays/mimir"}
-    for each in named:
-        assert build(ROOT / each)
+def test_commands_apply_directories_that_build(tmp_path: Path) -> None:
+    """The copies that commands make are kustomizations, and it is they that commands apply."""
+    shutil.copytree(KUBERNETES, tmp_path / "deploy/kubernetes")
+    copies = [each for each in COMMANDS if each.startswith("cp ")]
+    for each in copies:
+        subprocess.run(each.split(), check=True, cwd=tmp_path)
+    applied = [found[1] for each in COMMANDS if (found := re.search(r" -k (\S+)", each))]
+    shown = [
+        found[1] for each in COMMANDS if (found := re.search(r"kubectl kustomize (\S+)", each))
+    ]
+    assert applied == [each.split()[-1] for each in copies]
+    assert set(shown) <= set(applied)
+    for each in applied:
+        assert build(tmp_path / each)
+
+
+def test_a_command_that_does_not_end_is_the_last_of_its_block() -> None:
+    """Who pastes a block gets to its end."""
+    blocks = re.findall(r"^ *```sh\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+    ends = ("port-forward", "tail ")
+    endless = [each for each in blocks if any(end in each for end in ends)]
+    assert len(endless) == 2
+    for each in endless:
+        *before, last = each.strip().splitlines()
+        assert any(end in last for end in ends)
+        assert not any(end in line for end in ends for line in before)
 
 
 def test_commands_name_objects_that_are_applied(example: Built) -> None:
@@ -46,7 +67,9 @@ def test_commands_name_objects_that_are_applied(example: Built) -> None:
     objects = 0
     for each in COMMANDS:
         for kind, name in re.findall(r"\b(deploy|deployment|service)/(\S+)", each):
-            if kind != "deploy" or not each.startswith(("kubectl apply", "kubectl kustomize")):
+            if kind != "deploy" or not each.startswith(
+                ("cp ", "kubectl apply", "kubectl kustomize")
+            ):
                 assert (kinds[kind], name) in names, each
                 objects += 1
         for container in re.findall(r" -c (\S+)", each):
@@ -60,7 +83,7 @@ def test_commands_name_objects_that_are_applied(example: Built) -> None:
 
 def test_the_secret_of_the_page_is_the_one_that_is_mounted() -> None:
     """The command for Mimir makes the Secret and the key that the overlay reads."""
-    (command,) = [each for each in COMMANDS if "create secret" in each]
+    (command,) = [each for each in COMMANDS if "create secret generic" in each]
     mimir = Built("overlays/mimir", build(KUBERNETES / "overlays/mimir"))
     (secret,) = [each["secret"] for each in mimir.pod["volumes"] if "secret" in each]
     (key,) = re.findall(r"--from-file=(\w+)=", command)
@@ -87,11 +110,31 @@ def test_the_parts_of_overlays_that_are_shown_are_taken(tmp_path: Path) -> None:
         "resources": [str(up / KUBERNETES.relative_to("/") / "base")],
         **example_of("images:"),
         **example_of("labels:"),
+        **example_of("patches:"),
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(whole))
     built = Built("of the page", build(tmp_path))
     assert built.container("nginx")["image"] == "images.example.net/vllm-nginx-lb/nginx:0.1.0"
     assert all(each["metadata"]["labels"]["release"] for each in built.objects)
+    account = built.one("ServiceAccount", built.pod["serviceAccountName"])
+    assert account["imagePullSecrets"] == [{"name": "images"}]
+    (command,) = [each for each in COMMANDS if "create secret docker-registry" in each]
+    assert " docker-registry images " in command
+
+
+@pytest.mark.parametrize("name", ["namespace: monitoring", "name: vllm-nginx-lb-names"])
+def test_policies_that_are_shown_are_taken(example: Built, name: str) -> None:
+    """Each policy is one to an API server, and is about the pods of the balancer."""
+    policy = example_of(name)
+    kubernetes_validate.validate(policy, "1.37", strict=True)
+    labels = example.balancer["spec"]["template"]["metadata"]["labels"]
+    ours = [policy["spec"]["podSelector"]["matchLabels"]]
+    ours += [
+        peer["podSelector"]["matchLabels"]
+        for rule in policy["spec"].get("ingress", ())
+        for peer in rule["from"]
+    ]
+    assert any(each.items() <= labels.items() for each in ours)
 
 
 def test_the_discovery_that_is_shown_is_one() -> None:

@@ -47,7 +47,7 @@ def test_a_changed_source_makes_its_copy_stale(copy: Path) -> None:
     for source in ("rules/recording.yml", "grafana/dashboards/fleet.json"):
         (copy / source).write_text((copy / source).read_text() + "\n")
     draining = copy / "deploy/autoscaling/vllm-draining-patch.yaml"
-    draining.write_text(draining.read_text().replace("900", "901"))
+    draining.write_text(draining.read_text().replace("990", "991"))
     assert [fault.split()[0].rpartition("/")[2] for fault in kubernetes.stale(copy)] == [
         "recording.yaml",
         "fleet.yaml",

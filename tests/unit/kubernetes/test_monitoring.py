@@ -11,7 +11,6 @@ from tests.unit.kubernetes.built import ROOT, Built, Manifest
 
 # What the operator puts on every target, by kind of monitor.
 ADDED = {
-    "PodMonitor": {"namespace", "container", "pod", "endpoint"},
     "ServiceMonitor": {"namespace", "service", "pod", "container", "endpoint"},
 }
 INVENTORIES = {
@@ -25,9 +24,14 @@ INVENTORIES = {
 def endpoints(example: Built) -> list[tuple[str, Manifest]]:
     """Every endpoint, with the kind of its monitor."""
     found = []
-    for kind, field in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
-        for monitor in example.of_kind(kind):
-            found += [(kind, each) for each in monitor["spec"][field]]
+    for monitor in example.of_kind("ServiceMonitor"):
+        found += [("ServiceMonitor", each) for each in monitor["spec"]["endpoints"]]
+    return found
+
+
+def engines(example: Built) -> Manifest:
+    """The endpoint at which the engines are scraped."""
+    (found,) = [each for _, each in endpoints(example) if set_labels(each)["job"] == "vllm"]
     return found
 
 
@@ -66,14 +70,18 @@ def test_no_label_of_a_target_hides_one_of_a_metric(example: Built) -> None:
         assert not own & (added | labels.keys() | {"instance"}), labels["job"]
 
 
-def test_only_servers_that_are_ready_are_backends(example: Built) -> None:
-    """A pod that loads its model, or that goes, is not scraped and so gets no requests."""
-    (endpoint,) = [each for kind, each in endpoints(example) if kind == "PodMonitor"]
-    assert {
-        "action": "keep",
-        "sourceLabels": ["__meta_kubernetes_pod_ready"],
-        "regex": "true",
-    } in endpoint["relabelings"]
+def test_services_tell_who_is_ready_and_who_goes(example: Built) -> None:
+    """No Service makes Kubernetes call each endpoint ready, whatever becomes of its pod."""
+    services = example.of_kind("Service")
+    assert len(services) == 3
+    for each in services:
+        assert "publishNotReadyAddresses" not in each["spec"]
+
+
+def test_no_target_of_the_engines_is_dropped(example: Built) -> None:
+    """A server that is dead or that goes stays where alerts see it."""
+    actions = {step.get("action", "replace") for step in engines(example)["relabelings"]}
+    assert actions == {"replace", "labeldrop"}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +94,7 @@ def test_only_servers_that_are_ready_are_backends(example: Built) -> None:
 )
 def test_engine_metrics_have_their_colon(example: Built, name: str, stored: str) -> None:
     """A name that came with an underscore for the colon gets it back, and others stay."""
-    (endpoint,) = [each for kind, each in endpoints(example) if kind == "PodMonitor"]
-    (step,) = endpoint["metricRelabelings"]
+    (step,) = engines(example)["metricRelabelings"]
     assert step["targetLabel"] == "__name__"
     replacement = re.sub(r"\$(\d)", r"\\\1", step["replacement"])
     found = re.fullmatch(step["regex"], name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.app.cli import DEFAULT_URL
+from controller.app.load import parse
 from lab.nginx import render_conf, seed_text
 from tests.unit.kubernetes.built import (
     ROOT,
@@ -34,6 +35,13 @@ def seconds(probe: Manifest) -> int:
     """How long a probe fails before it has consequences."""
     length: int = probe["periodSeconds"] * probe["failureThreshold"]
     return length
+
+
+def size(text: str) -> int:
+    """Bytes, as Kubernetes or Nginx writes them."""
+    found = re.fullmatch(r"(\d+)([kKmMgG])i?", text)
+    assert found
+    return int(found[1]) << {"k": 10, "m": 20, "g": 30}[found[2].lower()]
 
 
 def rendered(container: Manifest) -> str:
@@ -220,6 +228,47 @@ def test_restarts_come_late(built: Built) -> None:
         assert container["livenessProbe"]["terminationGracePeriodSeconds"] <= 60
 
 
+def test_a_rollout_waits_as_long_as_its_probes(built: Built) -> None:
+    """No Deployment counts as failed while a startup probe may still succeed."""
+    for deployment in built.of_kind("Deployment"):
+        probes = [
+            each["startupProbe"]
+            for each in deployment["spec"]["template"]["spec"]["containers"]
+            if "startupProbe" in each
+        ]
+        longest = max(seconds(probe) for probe in probes)
+        assert deployment["spec"]["progressDeadlineSeconds"] >= longest + 600
+
+
+def test_bodies_fit_their_volume_and_buffers_the_memory(built: Built) -> None:
+    """Two hundred of the largest requests at once neither evict the pod nor kill Nginx."""
+    nginx = built.container("nginx")
+    variables = environment(nginx)
+    (volume,) = [each for each in built.pod["volumes"] if each["name"] == "bodies"]
+    assert rendered(nginx).count(f"client_max_body_size {variables['LB_BODY_MAX']};") == 1
+    assert size(volume["emptyDir"]["sizeLimit"]) >= 200 * size(variables["LB_BODY_MAX"])
+    memory = size(nginx["resources"]["limits"]["memory"])
+    assert memory >= 2 * 200 * size(variables["LB_BODY_BUFFER"])
+
+
+def test_an_engine_is_drained_as_long_as_nginx(example: Built) -> None:
+    """A server that goes first waits until nobody sends to it, then for streams as Nginx does."""
+    pod = example.one("Deployment", "vllm-qwen")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    hook = container["lifecycle"]["preStop"]["exec"]["command"][-1]
+    first = re.search(r"time\.sleep\((\d+)\)", hook)
+    assert first
+    (interval,) = [
+        int(each["interval"].removesuffix("s"))
+        for each in example.one("ServiceMonitor", "vllm-qwen")["spec"]["endpoints"]
+    ]
+    control = parse(example.configuration, "config.yaml").control
+    # Discovery hands on changes every 5 s, and the old series ends with the second missed scrape.
+    known = 5 + 1 + 2.1 * interval
+    assert int(first[1]) >= known + control.forget_after + control.interval + 20
+    assert pod["terminationGracePeriodSeconds"] >= int(first[1]) + DRAINED_S
+
+
 def test_streams_may_end(built: Built) -> None:
     """A pod that goes waits until nobody sends to it, then for streams as long as vLLM does."""
     (command,) = [built.container("nginx")["lifecycle"]["preStop"]["exec"]["command"][-1]]
@@ -250,10 +299,13 @@ def test_a_rollout_and_a_drain_take_one_pod_at_a_time(built: Built) -> None:
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     budget = built.one("PodDisruptionBudget", "vllm-nginx-lb")["spec"]
     assert budget["maxUnavailable"] == 1
-    assert {each["topologyKey"] for each in built.pod["topologySpreadConstraints"]} == {
+    spread = built.pod["topologySpreadConstraints"]
+    assert {each["topologyKey"] for each in spread} == {
         "kubernetes.io/hostname",
         "topology.kubernetes.io/zone",
     }
+    # Of one version only: what goes in a rollout must not decide where the new ones run.
+    assert all(each["matchLabelKeys"] == ["pod-template-hash"] for each in spread)
 
 
 def test_services_of_a_namespace_do_not_set_our_variables(built: Built) -> None:

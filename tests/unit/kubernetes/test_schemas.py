@@ -87,7 +87,7 @@ def test_a_mistake_in_an_object_is_found(
     [
         ("ServiceMonitor", {"endpoint": []}),
         ("ServiceMonitor", {"endpoints": [{"port": "metrics", "interval": "15"}]}),
-        ("PodMonitor", {"podMetricsEndpoints": []}),
+        ("ServiceMonitor", {"endpoints": []}),
         ("PrometheusRule", {"groups": [{"name": "a", "rules": [{"expr": 1, "record": "a:b"}]}]}),
         (
             "PrometheusRule",
@@ -141,7 +141,7 @@ def test_selectors_find_pods_and_ports_exist(built: Built) -> None:
 
 
 def test_monitors_find_what_they_scrape(example: Built) -> None:
-    """Every port that a monitor names is one of the Service or of the pods that it selects."""
+    """Every port that a monitor names is one of the Service that it selects."""
     for each in example.of_kind("ServiceMonitor"):
         (service,) = [
             one
@@ -150,13 +150,6 @@ def test_monitors_find_what_they_scrape(example: Built) -> None:
         ]
         offered = {port["name"] for port in service["spec"]["ports"]}
         assert {end["port"] for end in each["spec"]["endpoints"]} == offered
-    for each in example.of_kind("PodMonitor"):
-        (pod,) = [
-            one
-            for one in pods(example)
-            if matches(each["spec"]["selector"]["matchLabels"], one["metadata"]["labels"])
-        ]
-        assert {end["port"] for end in each["spec"]["podMetricsEndpoints"]} <= port_names(pod)
 
 
 def test_what_a_pod_mounts_is_there(built: Built) -> None:

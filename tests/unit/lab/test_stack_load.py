@@ -1,9 +1,14 @@
 """The endless load of the containers takes its options from the environment."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from lab.stack.load import INCIDENTS, ROUND_S, OptionError, Options, options
 
+ROOT = Path(__file__).resolve().parents[3]
 SERVERS = "vllm-1:8000 vllm-2:8000 vllm-3:8000"
 
 
@@ -33,6 +38,23 @@ def test_incidents_take_their_servers() -> None:
     with pytest.raises(OptionError, match="LOAD_SERVERS"):
         options(["http://nginx"], {"LOAD_SERVERS": "vllm-1:8000"})
     assert options(["http://nginx"], {"LOAD_INCIDENTS": "off"}).servers == ()
+
+
+def test_the_freeze_is_long_enough_for_the_alert() -> None:
+    """The shipped rule of a stalled backend fires, and is told, before the server works again."""
+    rules = yaml.safe_load((ROOT / "rules/alerts.yml").read_text())
+    stalled = [
+        rule
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "BackendStalled"
+    ]
+    ranges = [max(map(int, re.findall(r"\[(\d+)m", rule["expr"]))) for rule in stalled]
+    holds = [int(rule["for"].removesuffix("m")) for rule in stalled]
+    needed_s = 60 * max(map(sum, zip(ranges, holds, strict=True)))
+    begin, end = (each for each in INCIDENTS if "fault" in each.settings)
+    # Evaluations, and the wait of the group of alerts.
+    assert end.at_s - begin.at_s >= needed_s + 60
 
 
 def test_every_incident_ends_within_its_round() -> None:

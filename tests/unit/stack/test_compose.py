@@ -123,14 +123,16 @@ def test_the_controller_gets_variables_that_it_knows() -> None:
     ("service", "script"),
     [
         ("nginx", "deploy/nginx/render.sh deploy/nginx/40-vllm-nginx-lb.sh"),
-        ("alertmanager", "deploy/alertmanager/render.sh"),
+        ("alertmanager", "deploy/alertmanager/render.sh deploy/alertmanager/start.sh"),
     ],
 )
 def test_a_script_gets_variables_that_it_knows(service: str, script: str) -> None:
     """No variable of a container's script is misspelt."""
     known = "\n".join((ROOT / each).read_text() for each in script.split())
     unknown = [
-        name for name in SERVICES[service]["environment"] if not re.search(rf"\b{name}=", known)
+        name
+        for name in SERVICES[service]["environment"]
+        if not re.search(rf"\b{name}=|\${name}\b", known)
     ]
     assert unknown == []
 
@@ -142,7 +144,8 @@ def test_a_file_of_variables_names_what_is_there(file: Path) -> None:
     chosen = variables(file)
     passed = {name for each in SERVICES.values() for name in each.get("environment", {})}
     for name, value in chosen.items():
-        used = name in passed or "${" + name in text or name == "COMPOSE_PROFILES"
+        named = re.search(rf"\$\{{{name}[:}}]", text)
+        used = name in passed or named is not None or name.startswith("COMPOSE_")
         assert used, f"{name} is used by nobody"
         if value.startswith("./"):
             assert (ROOT / value).is_dir()
@@ -152,10 +155,13 @@ def test_a_file_of_variables_names_what_is_there(file: Path) -> None:
 def test_backends_are_the_servers_of_the_profile(file: Path) -> None:
     """Nginx, the controller and Prometheus get the same servers: those that the profile starts."""
     chosen = variables(file)
-    profile = chosen["COMPOSE_PROFILES"]
+    profile = chosen.get("COMPOSE_PROFILES")
     backends = chosen["LB_BACKENDS"].split()
-    if profile == "external":
-        assert not any(profile in each.get("profiles", []) for each in SERVICES.values())
+    if profile is None:
+        assert {name for name, each in SERVICES.items() if "profiles" not in each} == {
+            "nginx",
+            "controller",
+        }
         return
     started = {
         name
@@ -166,6 +172,13 @@ def test_backends_are_the_servers_of_the_profile(file: Path) -> None:
     (scraped,) = yaml.safe_load((ROOT / chosen["LB_TARGETS"] / "engines.yml").read_text())
     assert scraped["targets"] == backends
     assert scraped["labels"]["job"] == chosen.get("LB_ENGINE", "vllm")
+
+
+def test_the_demo_is_a_project_of_its_own() -> None:
+    """Its load and its servers are not left in front of, or behind, another profile."""
+    projects = {file.name: variables(file)["COMPOSE_PROJECT_NAME"] for file in ENVIRONMENTS}
+    demo = projects.pop(".env")
+    assert demo not in projects.values()
 
 
 def test_five_lines_serve_four_ports() -> None:

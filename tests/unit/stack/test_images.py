@@ -14,6 +14,7 @@ from docker.utils.build import exclude_paths  # type: ignore[import-untyped]  # 
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ROOT / "deploy" / "images"
+IN_CONTAINERS = sorted((ROOT / "tests" / "stack").glob("test_*.py"))
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOCKERFILES = sorted(IMAGES.glob("*.Dockerfile"))
 NAMES = [path.stem for path in DOCKERFILES]
@@ -153,6 +154,16 @@ def test_a_label_names_the_version_of_the_project(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+def test_every_stage_bears_a_label_by_which_it_is_tidied_away(path: Path) -> None:
+    """The last stage says which image it is, and one before it says for which it is made."""
+    *before, last = re.split(r"^FROM .*$", path.read_text(), flags=re.MULTILINE)[1:]
+    assert f'vllm-nginx-lb.image="{path.stem}"' in last
+    assert len(before) < 2
+    # As the last instruction, so that the stage itself has it.
+    assert all(each.rstrip().endswith(f'vllm-nginx-lb.stage="{path.stem}"') for each in before)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
 def test_what_is_copied_is_there_and_seen_by_the_build(path: Path) -> None:
     """Each source of a COPY exists, and .dockerignore lets it through."""
     seen = context()
@@ -251,6 +262,13 @@ def test_there_is_a_stand_in_for_every_public_image() -> None:
     built_on = set().union(*(bases(path) for path in DOCKERFILES))
     run_beside = set(PUBLIC.findall((ROOT / "docker-compose.yml").read_text()))
     assert made == built_on | run_beside
+
+
+@pytest.mark.parametrize("path", IN_CONTAINERS, ids=lambda path: path.stem)
+def test_whoever_wants_no_servers_gets_no_containers(path: Path) -> None:
+    """`make unit` leaves out what is marked as an integration test, so all of tests/stack is."""
+    (marks,) = re.findall(r"^pytestmark = (.+)$", path.read_text(), re.MULTILINE)
+    assert "pytest.mark.integration" in marks
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.app.cli import Exit
 from controller.app.config import SharedVolumeNginxConfig
 from controller.app.load import load
 
@@ -170,6 +171,45 @@ def test_user_and_directories(root: Path) -> None:
         "ack": (0, 0o755),
         "live": (0, 0o755),
     }
+
+
+def test_nothing_is_installed_that_no_lock_names() -> None:
+    """Each `pip install` asks for hashes, or builds with what is there and fetches nothing."""
+    commands = re.findall(r"^\S*pip install (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        words = command.split()
+        if words[0] == "--require-hashes":
+            locks = words[2::2]
+            assert words[1::2] == ["-r"] * len(locks)
+            # Else the build would use whatever Python came with.
+            assert locks == ["requirements.lock", "deploy/images/build.lock"]
+        else:
+            assert {"--no-deps", "--no-build-isolation"} < set(words)
+            assert words[-1] == "."
+    for lock in ("requirements.lock", "deploy/images/build.lock"):
+        text = re.sub(r"\s*\\\n\s*", " ", (ROOT / lock).read_text())
+        pins = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+        assert pins
+        assert all(re.match(r"\S+==\S+.* --hash=sha256:", pin) for pin in pins)
+
+
+def test_what_others_must_read_is_made_readable() -> None:
+    """Blocks that write what a service reads, with no mode given, begin with their `umask`."""
+    found = 0
+    for page in ("install.md", "from-the-script.md"):
+        text = (ROOT / "docs" / page).read_text()
+        for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            if re.search(r"pip install|-m venv|> ?/etc/vllm-nginx-lb", block):
+                assert block.startswith("umask 022\n"), block
+                found += 1
+    assert found == 3
+
+
+def test_only_a_fault_of_the_configuration_ends_it_for_good() -> None:
+    """Whatever else the controller ends with, the service is started again."""
+    assert service(CONTROLLER)["RestartPreventExitStatus"] == str(Exit.CONFIG.value)
+    assert service(CONTROLLER)["Restart"] == "always"
 
 
 def test_commands_of_the_pages_are_whole() -> None:
