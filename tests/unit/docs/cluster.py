@@ -116,6 +116,8 @@ def _objects() -> Mapping[str, Mapping[str, frozenset[str]]]:
         here[name] = here.get(name, frozenset()) | {each["name"] for each in inside}
     for secret in re.findall(r"secretName: (\S+)", _text()):
         found["Secret"][secret] = frozenset()
+    # What a reader makes to fetch images with.
+    found["Secret"]["images"] = frozenset()
     return found
 
 

@@ -36,6 +36,7 @@ _FROM = {
     "docker": "docker",
     "docker-compose": "docker-compose",
     "kubernetes": "kubectl kustomize",
+    "openshift": "oc",
     "helm": "helm",
 }
 PROGRAMS = {program: source for source, names in _FROM.items() for program in names.split()}
