@@ -61,7 +61,9 @@ def test_streams_through_reloads(tmp_path: Path) -> None:
         report, reloads = asyncio.run(through_reloads(running))
         errors = running.error_log.read_text().count("[error]")
     assert (report.broken, errors) == (0, 0)
-    assert len(report.events) == STREAMS * round(SECONDS / CADENCE_S)
+    # Sums of a tenth of a second round either way, so the last event may be one more.
+    least = STREAMS * round(SECONDS / CADENCE_S)
+    assert least <= len(report.events) <= least + STREAMS
     # As many windows half-way between two reloads show what this machine does on its own.
     quiet = worst_after([at_s + RELOAD_EACH_S / 2 for at_s in reloads], report.events)
     assert worst_after(reloads, report.events) - quiet <= ALLOWED_DELAY_S
