@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lab.containers import container, docker
 from lab.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,9 +39,9 @@ def main() -> int:
         print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in run.items()), flush=True)
     result = {
         "command": "python -m bench.stack",
-        "commit": said(["git", "describe", "--always", "--dirty"]),
+        "commit": commit(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.release()}",
-        "engine": said(["docker", "version", "--format", "{{.Server.Version}}"]),
+        "engine": docker("version", "--format", "{{.Server.Version}}").strip(),
         "runs_s": runs,
     }
     options.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -48,7 +49,7 @@ def main() -> int:
 
 
 def measured() -> dict[str, float]:
-    """Seconds from the command until Nginx answers, and until the first change is confirmed."""
+    """Seconds from the command until it returns, and until the first change is confirmed."""
     project = f"lb-bench-{uuid.uuid4().hex[:8]}"
     port = free_port()
     environment = {
@@ -82,26 +83,24 @@ def up(environment: dict[str, str]) -> Iterator[None]:
 def compose(arguments: Sequence[str], environment: dict[str, str]) -> None:
     """Run a docker compose command."""
     argv = ["docker", "compose", *arguments]
-    subprocess.run(argv, check=True, cwd=ROOT, env=environment, stdin=None, capture_output=True)
+    subprocess.run(argv, check=True, cwd=ROOT, env=environment, capture_output=True)
 
 
 def confirmed(project: str) -> bool:
     """Whether Nginx serves unlike weights, as the controller has confirmed."""
-    label = f"label=com.docker.compose.project={project}"
-    service = "label=com.docker.compose.service=controller"
-    container = said(["docker", "ps", "--quiet", "--filter", label, "--filter", service])
-    text = said(["docker", "exec", container, "cat", _LIVE])
+    controller = container(project, "controller")
+    text = docker("exec", controller, "cat", _LIVE)
     if not _UNLIKE.search(text):
         return False
-    asked = ["docker", "exec", container, "vllm-nginx-lb", "status", "--json"]
-    generation = json.loads(said(asked))["generation"]
+    said = json.loads(docker("exec", controller, "vllm-nginx-lb", "status", "--json"))
+    generation = said["generation"]
     return generation["applied"] == generation["served"] and generation["served"] in text
 
 
-def said(argv: Sequence[str]) -> str:
-    """What a command prints."""
-    done = subprocess.run(argv, check=True, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip()
+def commit() -> str:
+    """What was measured, for the results."""
+    argv = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(argv, check=True, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """The real controller as a child process."""
 
 import contextlib
-import http.client
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 import yaml
 
 from lab.nginx import RunningNginx
-from lab.processes import Child, child, free_port
+from lab.processes import Child, child, fetch, free_port
 
 _RELOADS = 'vllm_nginx_lb_reloads_total{result="confirmed"}'
 
@@ -28,16 +25,16 @@ class RunningController:
 
     def status(self) -> dict[str, Any] | None:
         """What it sees and does; None before its first tick has ended."""
-        body = _get(f"{self.url}/api/v1/status")
+        body = fetch(f"{self.url}/api/v1/status")
         return None if body is None else dict(json.loads(body))
 
     def is_ready(self) -> bool:
         """Whether Nginx serves what it confirmed last."""
-        return _get(f"{self.url}/readyz") is not None
+        return fetch(f"{self.url}/readyz") is not None
 
     def reloads(self) -> int:
         """Upstream files that Nginx took up and confirmed since it started."""
-        for line in (_get(f"{self.url}/metrics") or "").splitlines():
+        for line in (fetch(f"{self.url}/metrics") or "").splitlines():
             if line.startswith(_RELOADS):
                 return int(float(line.split()[-1]))
         return 0
@@ -55,18 +52,21 @@ def local_nginx(running: RunningNginx) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def controller(directory: Path, config: Mapping[str, Any]) -> Iterator[RunningController]:
+def controller(
+    directory: Path, config: Mapping[str, Any], *, port: int | None = None
+) -> Iterator[RunningController]:
     """Run `vllm-nginx-lb run` until the context ends.
 
     Args:
         directory: For its configuration and its log; made if absent.
         config: The configuration file; where to listen is added to it.
+        port: Where it listens; any free port unless given.
 
     Raises:
         NotReadyError: It did not get ready; the message ends with its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    listen = f"127.0.0.1:{free_port()}"
+    listen = f"127.0.0.1:{port or free_port()}"
     file = directory / "controller.yaml"
     file.write_text(yaml.safe_dump({**config, "telemetry": {"listen": listen}}))
     # The command that was installed beside this Python, whatever the PATH is.
@@ -75,11 +75,3 @@ def controller(directory: Path, config: Mapping[str, Any]) -> Iterator[RunningCo
         running = RunningController(f"http://{listen}", process)
         process.await_ready(running.is_ready)
         yield running
-
-
-def _get(url: str) -> str | None:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - an address made here
-            return str(answer.read().decode())
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return None

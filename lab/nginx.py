@@ -1,21 +1,20 @@
 """A real Nginx in front of a pool, and the watcher that the shared-volume way needs."""
 
 import contextlib
-import http.client
 import os
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.core.model import Server
 from controller.core.render import Upstream, render
-from lab.processes import Child, child, free_port
+from lab.processes import Child, answers, child, fetch, free_port
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy" / "nginx"
+# It answers by itself, so it does at once or is not there.
+ANSWER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,8 @@ class RunningNginx:
 
     def generation(self) -> str | None:
         """The generation it serves now; None when it does not answer."""
-        return _get(self.generation_url)
+        said = fetch(self.generation_url, timeout_s=ANSWER_S)
+        return None if said is None else said.strip()
 
 
 def seed_text(pool: str, backends: tuple[str, ...] = ()) -> str:
@@ -129,7 +129,7 @@ def _running(directory: Path, conf: Path, settings: dict[str, str]) -> Iterator[
     pid_file.unlink(missing_ok=True)
 
     def ready() -> bool:
-        return _get(generation_url) is not None and pid_file.exists()
+        return answers(generation_url) and pid_file.exists()
 
     argv: list[str | Path] = ["nginx", "-c", conf, "-g", "daemon off;"]
     with child(argv, directory / "nginx.out", ready=ready) as process:
@@ -175,11 +175,3 @@ def watcher(running: RunningNginx, **variables: str) -> Iterator[Child]:
     log = running.directory / "watcher.log"
     with child(argv, log, ready=ready, env=settings) as process:
         yield process
-
-
-def _get(url: str) -> str | None:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - an address made here
-            return str(answer.read().decode().strip())
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -35,6 +36,15 @@ def answers(url: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+def fetch(url: str, body: bytes | None = None, *, timeout_s: float = 5.0) -> str | None:
+    """What a server answers, to a POST where there is a body; None unless it says 200."""
+    try:
+        with urllib.request.urlopen(url, body, timeout=timeout_s) as answer:  # noqa: S310 - as above
+            return str(answer.read().decode())
+    except (http.client.HTTPException, OSError):
+        return None
 
 
 def await_true(

@@ -28,6 +28,14 @@ class Mail:
     recipients: tuple[str, ...]
     message: EmailMessage
 
+    @classmethod
+    def of(cls, envelope: Envelope) -> "Mail":
+        """What a client has handed in."""
+        content = cast("bytes", envelope.content)
+        # The default policy makes an EmailMessage, which decodes subjects and bodies.
+        message = email.message_from_bytes(content, policy=email.policy.default)
+        return cls(tuple(envelope.rcpt_tos), message)
+
     @property
     def subject(self) -> str:
         """Its subject, decoded."""
@@ -63,10 +71,7 @@ class MailServer:
         # Asked here: aiosmtpd itself asks for a login only where there is TLS.
         if self.login is not None and not session.authenticated:
             return "530 log in first"
-        content = cast("bytes", envelope.content)
-        # The default policy makes an EmailMessage, which decodes subjects and bodies.
-        message = email.message_from_bytes(content, policy=email.policy.default)
-        self.mails.append(Mail(tuple(envelope.rcpt_tos), message))
+        self.mails.append(Mail.of(envelope))
         return "250 kept"
 
 

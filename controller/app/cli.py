@@ -10,7 +10,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from enum import IntEnum
-from importlib import metadata
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,6 +21,7 @@ from controller.app.environment import DEFAULT_FILE, Found, find
 from controller.core.errors import ActuationError, ConfigError, ControllerError
 
 DEFAULT_URL = "http://127.0.0.1:9808"
+_DISTRIBUTION = "vllm-nginx-lb"
 
 
 class Exit(IntEnum):
@@ -86,7 +86,7 @@ def _fail(error: ControllerError, code: Exit) -> NoReturn:
 
 def _say_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
-        typer.echo(metadata.version("vllm-nginx-lb"))
+        typer.echo(installed_version(_DISTRIBUTION))
         raise typer.Exit
 
 
@@ -105,7 +105,7 @@ def _options(
 def run(config: ConfigOption = None) -> None:
     """Run the controller until it is told to stop."""
     from controller.app import log, service, telemetry, wiring  # noqa: PLC0415 - for a fast start
-    from controller.app.api import ListenError  # noqa: PLC0415
+    from controller.app.api import ListenError  # noqa: PLC0415 - the same
 
     found = _configuration(config)
     settings = found.config
@@ -115,7 +115,7 @@ def run(config: ConfigOption = None) -> None:
     parts = wiring.build(settings)
     try:
         with parts.lock:
-            service.Service(parts, installed_version("vllm-nginx-lb")).run()
+            service.Service(parts, installed_version(_DISTRIBUTION)).run()
     except (ListenError, ActuationError) as error:
         # After the first event all that is written is an event.
         log.not_started(error)

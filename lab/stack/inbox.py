@@ -7,15 +7,15 @@ import asyncio
 import collections
 import contextlib
 import datetime as dt
-import email
-import email.policy
 import json
 import signal
 import sys
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from lab.receivers import Mail
 
 SMTP_PORT, HTTP_PORT = 1025, 8080
 # Kept for GET /, in a container that is given little memory.
@@ -39,13 +39,8 @@ class Inbox:
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
         """Take a mail."""
-        message = email.message_from_bytes(
-            cast("bytes", envelope.content), policy=email.policy.default
-        )
-        part = message.get_body(("plain",))
-        text = "" if part is None else str(part.get_content())
-        to = ", ".join(envelope.rcpt_tos)
-        self.keep("mail", f"to {to}: {message['Subject']}", text)
+        mail = Mail.of(envelope)
+        self.keep("mail", f"to {', '.join(mail.recipients)}: {mail.subject}", mail.text)
         return "250 kept"
 
     async def webhook(self, request: web.Request) -> web.Response:

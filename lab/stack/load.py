@@ -29,26 +29,43 @@ TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """A change to a server, so many seconds after the beginning of a round."""
+class Change:
+    """Settings of a simulated server, and what they are for a person."""
 
-    at_s: float
-    server: int
     settings: Mapping[str, object]
     told: str
 
 
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A server is ill for some time of a round, in seconds after its beginning."""
+
+    from_s: float
+    until_s: float
+    server: int
+    ill: Change
+    well: Change
+
+
 ROUND_S = 900.0
 INCIDENTS: Sequence[Incident] = (
-    Incident(180.0, 2, {"speed": 0.25}, "is throttled to a quarter of its speed"),
-    Incident(300.0, 2, {"speed": 1.0}, "runs at its full speed again"),
-    Incident(360.0, 0, {"fault": "freeze_engine"}, "freezes; its API goes on saying 200"),
-    Incident(720.0, 0, {"fault": "none"}, "works again"),
+    Incident(
+        180.0,
+        300.0,
+        2,
+        Change({"speed": 0.25}, "is throttled to a quarter of its speed"),
+        Change({"speed": 1.0}, "runs at its full speed again"),
+    ),
+    Incident(
+        360.0,
+        720.0,
+        0,
+        Change({"fault": "freeze_engine"}, "freezes; its API goes on saying 200"),
+        Change({"fault": "none"}, "works again"),
+    ),
 )
-
-
-# They come in pairs: one begins, the next ends it.
-BEGUN = (True, False, True, False)
+# One process of Python sends no more requests per second in time.
+MOST_RATE = 1000
 
 
 class OptionError(ValueError):
@@ -92,8 +109,9 @@ def options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options
         rate = float(text := environment.get("LOAD_RATE", "6"))
     except ValueError:
         rate = 0.0
-    if not 0 < rate <= 1000:  # noqa: PLR2004 - more than one process of Python sends
-        faults.append(f"LOAD_RATE={text}: expected requests per second, more than 0, at most 1000")
+    if not 0 < rate <= MOST_RATE:
+        wanted = f"requests per second, more than 0, at most {MOST_RATE}"
+        faults.append(f"LOAD_RATE={text}: expected {wanted}")
     if faults:
         raise OptionError("; ".join(faults))
     return Options(arguments[0], servers, rate, switch == "on")
@@ -164,34 +182,28 @@ async def _served_model(url: str) -> str:
 async def _disturb(servers: Sequence[str]) -> None:
     clock = asyncio.get_running_loop()
     round_s = clock.time()
-    undone: Incident | None = None
     async with aiohttp.ClientSession() as session:
-        try:
-            while True:
-                for begun, incident in zip(BEGUN, INCIDENTS, strict=True):
-                    await asyncio.sleep(round_s + incident.at_s - clock.time())
-                    undone = incident if begun else None
-                    await _change(session, servers, incident)
-                round_s += ROUND_S
-                await asyncio.sleep(round_s - clock.time())
-        finally:
-            if undone is not None:
-                end = INCIDENTS[INCIDENTS.index(undone) + 1]
-                await _change(session, servers, end)
+        while True:
+            for incident in INCIDENTS:
+                address = servers[incident.server]
+                await asyncio.sleep(round_s + incident.from_s - clock.time())
+                try:
+                    await _change(session, address, incident.ill)
+                    await asyncio.sleep(round_s + incident.until_s - clock.time())
+                finally:
+                    await _change(session, address, incident.well)
+            round_s += ROUND_S
 
 
-async def _change(
-    session: aiohttp.ClientSession, servers: Sequence[str], incident: Incident
-) -> None:
-    address = servers[incident.server]
+async def _change(session: aiohttp.ClientSession, address: str, change: Change) -> None:
     try:
         url = f"http://{address}/simulator"
-        async with session.post(url, json=dict(incident.settings)) as answer:
+        async with session.post(url, json=dict(change.settings)) as answer:
             answer.raise_for_status()
     except (aiohttp.ClientError, OSError) as fault:
         print(f"load: {address} cannot be changed: {fault}", flush=True)
     else:
-        print(f"load: {address} {incident.told}", flush=True)
+        print(f"load: {address} {change.told}", flush=True)
 
 
 if __name__ == "__main__":

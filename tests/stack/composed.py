@@ -5,14 +5,15 @@ import copy
 import json
 import subprocess
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from testcontainers.compose import DockerCompose
 
-from lab.processes import free_port
+from lab.containers import container, docker
+from lab.processes import fetch, free_port
 from lab.quick_rules import quick_rules
 from tests.stack.stand import (
     BACKENDS,
@@ -23,7 +24,6 @@ from tests.stack.stand import (
     SECOND_CONTROLLER,
     SECOND_NGINX,
     Stand,
-    fetch,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,29 +53,22 @@ SHORTEST_S = 25.0
 class Composed(Stand):
     """Every part is a container of one project."""
 
-    def __init__(self, project: str, port: int, grafana_port: int) -> None:
+    def __init__(self, project: str, port: int) -> None:
         super().__init__()
         self._project = project
         self._port = port
-        self.grafana_url = f"http://127.0.0.1:{grafana_port}"
 
     def container(self, part: str) -> str:
         """The container of a part, running or not."""
-        labels = (
-            f"label=com.docker.compose.project={self._project}",
-            f"label=com.docker.compose.service={part}",
-        )
-        filters = [word for label in labels for word in ("--filter", label)]
-        return docker("ps", "--all", "--quiet", *filters).strip()
+        return container(self._project, part)
 
     def inspect(self, part: str) -> dict[str, Any]:
         """What the engine knows of a part."""
         return dict(json.loads(docker("inspect", self.container(part)))[0])
 
-    def run_in(self, part: str, *command: str, user: str = "") -> str:
+    def run_in(self, part: str, *command: str) -> str:
         """Run a command in a container."""
-        who = ["--user", user] if user else []
-        return docker("exec", *who, self.container(part), *command)
+        return docker("exec", self.container(part), *command)
 
     @property
     def url(self) -> str:
@@ -173,16 +166,6 @@ class Composed(Stand):
         return "\n".join(shown)
 
 
-def docker(*arguments: str) -> str:
-    """What a docker command says.
-
-    Raises:
-        subprocess.CalledProcessError: It failed.
-    """
-    command = ["docker", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def second(base: dict[str, Any]) -> dict[str, Any]:
     """Another Nginx and another controller, like the first in all but their volumes and ports."""
     parts = {SECOND_NGINX: NGINX, SECOND_CONTROLLER: CONTROLLER}
@@ -220,11 +203,11 @@ def override(rules: Path) -> dict[str, Any]:
     return added
 
 
-def environment(port: int, grafana_port: int, project: str) -> str:
+def environment(port: int, project: str) -> str:
     """The variables of the demo, at a pace that can be watched."""
     changed = {
         "LB_PORT": port,
-        "GRAFANA_PORT": grafana_port,
+        "GRAFANA_PORT": free_port(),
         "COMPOSE_PROJECT_NAME": project,
         "LB_INTERVAL": "2s",
         "LB_MIN_INTERVAL": "4s",
@@ -242,10 +225,10 @@ def environment(port: int, grafana_port: int, project: str) -> str:
 
 
 @contextlib.contextmanager
-def composed(directory: Path, files: Sequence[Path] = ()) -> Iterator[Composed]:
+def composed(directory: Path) -> Iterator[Composed]:
     """Bring the project up, and take it down with its volumes when the context ends."""
     project = f"lb-test-{uuid.uuid4().hex[:8]}"
-    port, grafana_port = free_port(), free_port()
+    port = free_port()
     rules = directory / "rules"
     rules.mkdir(mode=0o755)
     for name in ("recording.yml", "alerts.yml"):
@@ -255,15 +238,14 @@ def composed(directory: Path, files: Sequence[Path] = ()) -> Iterator[Composed]:
     added = directory / "override.yml"
     added.write_text(yaml.safe_dump(override(rules)))
     variables = directory / "stack.env"
-    variables.write_text(environment(port, grafana_port, project))
-    project_files = [ROOT / "docker-compose.yml", added, *files]
+    variables.write_text(environment(port, project))
     with DockerCompose(
         ROOT,
-        compose_file_name=[str(file) for file in project_files],
+        compose_file_name=[str(ROOT / "docker-compose.yml"), str(added)],
         env_file=str(variables),
         wait=False,
     ):
-        stand = Composed(project, port, grafana_port)
+        stand = Composed(project, port)
         for part in (*BACKENDS, NGINX, SECOND_NGINX, CONTROLLER, SECOND_CONTROLLER):
             stand.until_well(part)
         yield stand

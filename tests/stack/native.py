@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import yaml
-
-from lab.nginx import RunningNginx, nginx, seed_text, watcher
-from lab.processes import Child, child, free_port
+from lab.controller import controller
+from lab.nginx import nginx, seed_text, watcher
+from lab.processes import Child, answers, child, fetch, free_port
 from lab.prometheus import prometheus, scrape_job
 from tests.stack.stand import (
     BACKENDS,
@@ -24,11 +23,9 @@ from tests.stack.stand import (
     SECOND_NGINX,
     SPEEDS,
     Stand,
-    fetch,
 )
 
 _ROOT = Path(__file__).resolve().parents[2]
-_COMMAND = Path(sys.executable).with_name("vllm-nginx-lb")
 # How a part is started: its context gives the process that stands for it.
 Starting = Callable[[], contextlib.AbstractContextManager[Child]]
 
@@ -47,7 +44,6 @@ class Native(Stand):
         self._ports = {
             name: free_port() for name in (*BACKENDS, PROMETHEUS, CONTROLLER, SECOND_CONTROLLER)
         }
-        self._nginx: dict[str, RunningNginx] = {}
         self._entries = {name: (free_port(), free_port()) for name in (NGINX, SECOND_NGINX)}
         self._running: dict[str, tuple[contextlib.ExitStack, Child]] = {}
         self._starting: dict[str, Starting] = {
@@ -74,7 +70,7 @@ class Native(Stand):
         argv += ["--speed", str(speed), "--preset", "lab"]
         url = f"http://{self.address(name)}/health"
         log = self._directory / f"{name}.log"
-        return lambda: child(argv, log, cwd=_ROOT, ready=lambda: fetch(url) is not None)
+        return lambda: child(argv, log, cwd=_ROOT, ready=lambda: answers(url))
 
     @contextlib.contextmanager
     def _prometheus(self) -> Iterator[Child]:
@@ -95,12 +91,11 @@ class Native(Stand):
             "LB_STATUS_LISTEN": f"127.0.0.1:{status}",
         }
         with nginx(directory, upstream_text=seed, **listen) as running, watcher(running):
-            self._nginx[name] = running
             yield running.process
 
-    def _controller(self, name: str, front: str) -> contextlib.AbstractContextManager[Child]:
+    @contextlib.contextmanager
+    def _controller(self, name: str, front: str) -> Iterator[Child]:
         directory = self._directory / name
-        directory.mkdir(exist_ok=True)
         config = {
             "prometheus": {"url": f"http://127.0.0.1:{self._ports[PROMETHEUS]}", "timeout": "2s"},
             "pools": [
@@ -119,15 +114,9 @@ class Native(Stand):
                 "replicas": 2,
             },
             "state": {"file": str(directory / "state.json")},
-            "telemetry": {"listen": f"127.0.0.1:{self._ports[name]}"},
         }
-        file = directory / "config.yaml"
-        file.write_text(yaml.safe_dump(config))
-        return child(
-            [_COMMAND, "run", "--config", file],
-            directory / "log",
-            ready=lambda: fetch(f"http://127.0.0.1:{self._ports[name]}/healthz") is not None,
-        )
+        with controller(directory, config, port=self._ports[name]) as running:
+            yield running.process
 
     def _load(self) -> contextlib.AbstractContextManager[Child]:
         argv = [sys.executable, "-m", "lab.stack.load", self.url]

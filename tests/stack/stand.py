@@ -175,15 +175,6 @@ class Stand(ABC):
         )
 
 
-def fetch(url: str, body: bytes | None = None, timeout_s: float = 5.0) -> str | None:
-    """What an address answers; None unless it is a 200."""
-    try:
-        with urllib.request.urlopen(url, body, timeout=timeout_s) as answer:
-            return str(answer.read().decode())
-    except (http.client.HTTPException, OSError):
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Streamed:
     """A streamed completion.

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack.composed import ROOT, Composed, docker
+from lab.containers import docker
+from tests.stack.composed import ROOT, Composed
 from tests.stack.stand import BACKENDS, CONTROLLER, LOAD, NGINX, PROMETHEUS, SECOND_NGINX, stream
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]

@@ -52,14 +52,14 @@ def test_the_freeze_is_long_enough_for_the_alert() -> None:
     ranges = [max(map(int, re.findall(r"\[(\d+)m", rule["expr"]))) for rule in stalled]
     holds = [int(rule["for"].removesuffix("m")) for rule in stalled]
     needed_s = 60 * max(map(sum, zip(ranges, holds, strict=True)))
-    begin, end = (each for each in INCIDENTS if "fault" in each.settings)
+    (freeze,) = (each for each in INCIDENTS if "fault" in each.ill.settings)
     # Evaluations, and the wait of the group of alerts.
-    assert end.at_s - begin.at_s >= needed_s + 60
+    assert freeze.until_s - freeze.from_s >= needed_s + 60
 
 
 def test_every_incident_ends_within_its_round() -> None:
     """They come in order, and the last one for a server leaves it well."""
-    assert [each.at_s for each in INCIDENTS] == sorted(each.at_s for each in INCIDENTS)
-    assert INCIDENTS[-1].at_s < ROUND_S
-    last = {each.server: dict(each.settings) for each in INCIDENTS}
-    assert list(last.values()) == [{"speed": 1.0}, {"fault": "none"}]
+    times_s = [at_s for each in INCIDENTS for at_s in (each.from_s, each.until_s)]
+    assert times_s == sorted(times_s)
+    assert times_s[-1] < ROUND_S
+    assert [dict(each.well.settings) for each in INCIDENTS] == [{"speed": 1.0}, {"fault": "none"}]
