@@ -151,7 +151,9 @@ def test_the_other_way_to_nginx_can_be_taken_from_the_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "key"), [each for each in KEYS if each[1].example is not None], ids=str
+    ("path", "key"),
+    [each for each in KEYS if each[1].example is not None],
+    ids=lambda part: part if isinstance(part, str) else part.name,
 )
 def test_every_example_of_a_value_is_one(path: str, key: Key) -> None:
     """A value that the page shows is one that the key takes."""

@@ -1,6 +1,7 @@
 """The configuration from the environment, and the choice between it and a file."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -424,8 +425,9 @@ def test_no_secret_is_shown() -> None:
 
 def invoke(*arguments: str, env: Mapping[str, str]) -> tuple[int, str, str]:
     """Exit code, output and errors of a command, with no configuration but these variables."""
-    clean: dict[str, str | None] = {each.name: None for each in VARIABLES}
-    clean["VLLM_NGINX_LB_CONFIG"] = None
+    # Those of the developer's own, too: one that is not read would be a fault.
+    names = {each.name for each in VARIABLES} | {name for name in os.environ if "LB_" in name}
+    clean = dict.fromkeys(names | {"VLLM_NGINX_LB_CONFIG"})
     result = CliRunner().invoke(cli.app, arguments, env={**clean, **env})
     return result.exit_code, result.stdout, result.stderr
 
