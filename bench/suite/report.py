@@ -85,9 +85,9 @@ GROUPS: Final[Mapping[str, Callable[[Cell], bool]]] = {
     "unlike servers, load above 0.8": lambda cell: (
         is_steady(cell) and cell.scenario.pool in {"b", "g"} and cell.load > _CALM_LOAD
     ),
-    "few slots (the lab's servers)": lambda cell: cell.scenario.pool == "lab",
+    "few slots (the lab's servers)": lambda cell: cell.scenario.pool.startswith("lab"),
     "events, bursts, compressed traces": lambda cell: (
-        not is_steady(cell) and cell.scenario.pool != "lab"
+        not is_steady(cell) and not cell.scenario.pool.startswith("lab")
     ),
 }
 

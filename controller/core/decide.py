@@ -207,7 +207,7 @@ def _observe(
 def _change(case: PoolCase, wanted: PoolTarget, now: Situation) -> tuple[PoolReason, str]:
     if not wanted.servers and not case.applied:
         return case.verdict.blind or PoolReason.BLIND_EMPTY, case.verdict.detail
-    reason, detail = difference(wanted.servers, case.applied, now.limits)
+    reason, detail = difference(wanted.servers, case.applied, now.limits, wanted.counted)
     if reason in CHANGES:
         return reason, detail
     confirmed = now.memory.applied

@@ -41,6 +41,9 @@ class Targets:
             Nginx serves; only one that it does not serve gets the weight given here.
         carries: What was learned, for people and autoscalers; also of backends whose signals are
             not usable now. Those of which nothing was learned are absent.
+        counted: Backends whose slots are a count rather than an estimate: the engine's own limit,
+            or a trial. A change of one is wanted at once, however small.
+        tried: Those of them whose slots are a trial, while the engine's limit is unknown.
     """
 
     weights: Mapping[str, float]
@@ -49,6 +52,8 @@ class Targets:
     admitted: Mapping[str, int] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     carries: Mapping[str, Carries] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
 
     @property
     def shares(self) -> dict[str, float]:

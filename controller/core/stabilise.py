@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from controller.core.model import NginxView, Server
 from controller.core.policy import WEIGHT_MAX
@@ -34,9 +35,19 @@ CHANGES = FAST_LANE | {PoolReason.WEIGHTS}
 
 
 def difference(
-    wanted: Sequence[Server], applied: Sequence[Server] | None, limits: Limits
+    wanted: Sequence[Server],
+    applied: Sequence[Server] | None,
+    limits: Limits,
+    counted: AbstractSet[str] = frozenset(),
 ) -> tuple[PoolReason, str]:
-    """How the wanted servers of a pool differ from those that Nginx confirmed."""
+    """How the wanted servers of a pool differ from those that Nginx confirmed.
+
+    Args:
+        wanted: The servers as they should be.
+        applied: Those that Nginx confirmed; None when unknown.
+        limits: The limits of changes.
+        counted: Addresses whose `max_conns` is a count rather than an estimate.
+    """
     if not applied:
         return PoolReason.FIRST, "Nginx serves nothing known of this pool"
     if tuple(wanted) == tuple(applied):
@@ -50,21 +61,19 @@ def difference(
         told = [f"{address} {'out' if now[address].down else 'back'}" for address in flipped]
         return PoolReason.EJECTION, ", ".join(_first(told))
     limited = sorted(
-        a for a in now if not now[a].down and _newly_limited_or_raised(now[a], before[a], limits)
+        address
+        for address in now
+        if not now[address].down
+        and now[address].max_conns is not None
+        and now[address].max_conns != before[address].max_conns
+        and (before[address].max_conns is None or address in counted)
     )
     if limited:
         # A first limit is learned while requests queue, mostly after a change of weights; under one
-        # that has become too low they go to slower servers. Neither is put off.
+        # that was tried too low they go to slower servers, above the engine's own they queue again.
+        # None is put off, nor lost in the dead-band, for none comes and goes with the noise.
         return PoolReason.LIMITS, ", ".join(_first([f"{a} {now[a].max_conns}" for a in limited]))
     return _weights(now, before, limits)
-
-
-def _newly_limited_or_raised(now: Server, before: Server, limits: Limits) -> bool:
-    """Whether a server gets its first limit, or a much higher one."""
-    if now.max_conns is None or before.max_conns is None:
-        return now.max_conns is not None
-    raised = now.max_conns > before.max_conns
-    return raised and _factor_of_limits(now.max_conns, before.max_conns) > 1 + limits.dead_band
 
 
 def _members(now: Mapping[str, Server], before: Mapping[str, Server]) -> str:

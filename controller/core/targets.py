@@ -23,10 +23,12 @@ class PoolTarget:
     Attributes:
         servers: Server lines, sorted; without backends whose name does not resolve.
         reasons: For every member: the reason for its line, and a sentence for a person.
+        counted: Members whose `max_conns` is a count rather than an estimate.
     """
 
     servers: tuple[Server, ...]
     reasons: Mapping[str, tuple[BackendReason, str]]
+    counted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,10 @@ def target(case: PoolCase) -> PoolTarget:
         del lines[member]
         reasons[member] = (BackendReason.UNRESOLVED, "its name has no address now")
     _take_out(case, lines, reasons)
-    return PoolTarget(tuple(lines[member] for member in sorted(lines)), reasons)
+    # What is shed at is an estimate, whatever the slots are.
+    sheds = case.spec.options.when_full is WhenFull.SHED
+    counted = case.targets.counted if case.targets and not sheds else frozenset()
+    return PoolTarget(tuple(lines[member] for member in sorted(lines)), reasons, counted)
 
 
 def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], dict[str, Why]]:
@@ -77,6 +82,7 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
     reasons: dict[str, Why] = {}
     remembered, verdict = case.memory.weights, case.verdict
     limits = _limits(case, targets)
+    sheds = case.spec.options.when_full is WhenFull.SHED
     served = {server.address: server for server in case.applied or ()}
     newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
     for member in case.members:
@@ -85,14 +91,17 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
             if member in targets.unknown and member in served:
                 # Weights that were good before a restart are better than no opinion.
                 weight, limit = served[member].weight, served[member].max_conns
-            reasons[member] = (BackendReason.POLICY, targets.details.get(member, ""))
+            detail = targets.details.get(member, "")
+            if limit is not None and member in targets.tried and not sheds:
+                detail = f"{detail}, tried with {limit} at once until more are seen to run"
+            reasons[member] = (BackendReason.POLICY, detail)
         elif member in remembered:
             weight = remembered[member]
             limit = served[member].max_conns if member in served else None
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer
-            if limits and case.spec.options.when_full is WhenFull.SHED:
+            if limits and sheds:
                 # Without a limit it would be sent, cold, all that the others turn away.
                 limit = round(median(limits.values()))
             reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])

@@ -27,7 +27,7 @@ Neither `s` nor `N` depends on the share of the traffic that a backend is given,
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import ClassVar
@@ -81,9 +81,13 @@ _SLOTS_ASSUMED = 256.0
 # others: that is what people set (--max-num-seqs 16), and beyond it a burst may queue while slower
 # servers have room. Not where so many run already, for a limit above that is seldom met unseen.
 _TRIED_LEAST, _TRIED_MOST = 8.0, 64.0
+# So many ticks nearly at it with nobody waiting, five minutes by default, and it is doubled: a fast
+# server beside slow ones that have room is never sent more by itself.
+_TRIED_TICKS = 60.0
 # With so many prompt tokens per generated one steps are made of prompts, and how many sequences run
-# says little of how many an engine takes.
-_PROMPTS_RULE = 16.0
+# says little of how many an engine takes. A limit that is tried already is given up at twice that,
+# or it would come and go with the mix of requests.
+_PROMPTS_RULE, _PROMPTS_RULE_KEPT = 16.0, 32.0
 # Full enough that the next burst fills it.
 _NEARLY = 0.8
 # How often fewer than the most may have run while requests waited before the most is forgotten.
@@ -100,6 +104,8 @@ _PROMPT_SHORT = 256
 _SIGHTINGS_OWN, _MISSES_OWN = 3, 3
 
 _LIMIT = "the engine's limit"
+_SEEN = "more than the limit of others"
+_KV = "KV cache"
 _ASSUMED = "assumed"
 
 
@@ -134,7 +140,9 @@ class _Learned:
         misses: ticks in which requests waited while fewer ran.
         limit: the engine's own limit of sequences; 0 while unknown.
         full: 1 once its slots were nearly all taken.
-        limited: 1 once its slots were wanted as a limit.
+        limited: 1 once its slots were wanted as a limit, for more than a trial.
+        tried: sequences that it was given for a trial; 0 while there is none.
+        quiet: ticks in which nearly so many ran and no request waited.
     """
 
     ticks: float = 0.0
@@ -164,6 +172,8 @@ class _Learned:
     limit: float = 0.0
     full: float = 0.0
     limited: float = 0.0
+    tried: float = 0.0
+    quiet: float = 0.0
 
     def numbers(self) -> dict[str, float]:
         """The fields by name, as they are remembered."""
@@ -292,9 +302,13 @@ class Capacity:
         for address in signals.keys() & carried.keys():
             if known[address].most >= _NEARLY * carried[address].slots:
                 known[address].full = 1.0
-        targets = self._targets(list(signals), known, carried)
-        for address in targets.max_conns:
-            known[address].limited = 1.0
+        tried = self._tried(known.values())
+        targets = self._targets(list(signals), known, carried, tried)
+        for address, learned in ((address, known[address]) for address in signals):
+            if address in targets.max_conns.keys() - targets.tried:
+                learned.limited = 1.0
+            if learned.tried or address in targets.tried:
+                _try(learned, tried, signals[address])
         later = dict(memory) | {address: known[address].numbers() for address in signals}
         return targets, later
 
@@ -444,21 +458,26 @@ class Capacity:
         """
         return min(_kv_slots(same) or math.inf, float(self.max_num_seqs or _SLOTS_ASSUMED))
 
-    def _tried(self, seen: Sequence[_Learned]) -> float:
+    def _tried(self, seen: Iterable[_Learned]) -> float:
         """How many sequences a server is given before others, lest a limit be met unknown."""
-        known = self.max_num_seqs or any(each.limit for each in seen)
-        prompts = math.fsum(each.prompts for each in seen)
-        if known or prompts > _PROMPTS_RULE * math.fsum(each.tokens for each in seen):
-            return math.inf
-        most = max((each.most for each in seen), default=0.0)
-        power = 2.0 ** math.ceil(math.log2(max(most, _TRIED_LEAST)))
-        return power if power <= _TRIED_MOST else math.inf
+        pool = list(seen)
+        before = max((each.tried for each in pool), default=0.0)
+        rule = _PROMPTS_RULE_KEPT if before else _PROMPTS_RULE
+        prompts = math.fsum(each.prompts for each in pool)
+        known = self.max_num_seqs or any(each.limit for each in pool)
+        if known or prompts > rule * math.fsum(each.tokens for each in pool):
+            return 0.0
+        if any(each.quiet >= _TRIED_TICKS for each in pool):
+            before *= 2
+        most = max((each.most for each in pool), default=0.0)
+        return max(before, 2.0 ** math.ceil(math.log2(max(most, _TRIED_LEAST))))
 
     def _targets(
         self,
         backends: Sequence[str],
         known: Mapping[str, _Learned],
         carried: Mapping[str, _Carried],
+        tried: float,
     ) -> Targets:
         weights = _weights(backends, carried)
         details = {
@@ -475,25 +494,28 @@ class Capacity:
         # stays, lest it comes and goes with the noise.
         unlike = len(set(carried.values())) > 1
         crowded = {one for address, one in carried.items() if known[address].full}
-        tried = self._tried([known[address] for address in carried])
-        slots = {
-            address: max(1, round(min(one.slots, tried)))
-            for address, one in carried.items()
-            if address in weights
-            and (
-                known[address].limited
-                or (unlike and (one in crowded or one.bound == _LIMIT or tried < one.slots))
-            )
+        most = tried if 0 < tried <= _TRIED_MOST else math.inf
+        mine = {address: one for address, one in carried.items() if address in weights}
+        on_trial = frozenset(
+            a for a, one in mine.items() if (unlike or known[a].tried) and most < one.slots
+        )
+        limited = {
+            address
+            for address, one in mine.items()
+            if known[address].limited
+            or (unlike and one.bound != _ASSUMED and (one in crowded or one.bound != _KV))
         }
-        for address in slots:
-            if tried < carried[address].slots:
-                details[address] += f", {tried:.0f} until more are seen to run"
-        admitted = {a: max(1, round(one.admitted)) for a, one in carried.items() if a in weights}
+        slots = {a: max(1, round(min(mine[a].slots, most))) for a in limited | on_trial}
+        # Greater numbers are met to within one or two, which is not worth a reload.
+        counted = on_trial | {
+            a for a in limited if mine[a].bound == _LIMIT and mine[a].slots <= _TRIED_MOST
+        }
+        admitted = {address: max(1, round(one.admitted)) for address, one in mine.items()}
         carries = {
             address: Carries(one.tokens_per_s, None if one.bound == _ASSUMED else one.slots)
             for address, one in carried.items()
         }
-        return Targets(weights, details, slots, admitted, unknown, carries)
+        return Targets(weights, details, slots, admitted, unknown, carries, counted, on_trial)
 
 
 def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
@@ -602,6 +624,14 @@ def _find_limits(present: Sequence[_Learned]) -> None:
             each.limit = 0.0
 
 
+def _try(learned: _Learned, tried: float, signals: Mapping[str, float]) -> None:
+    """Count how long a trial says nothing: its limit is reached, and nobody waits."""
+    if learned.tried != tried or signals[Signal.WAITING] > 0:
+        learned.tried, learned.quiet = tried, 0.0
+    elif signals[Signal.RUNNING] >= _NEARLY * tried > 0:
+        learned.quiet += 1
+
+
 def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
     """How many sequences fit into each of these backends, and why no more.
 
@@ -609,12 +639,14 @@ def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
         same: Backends of one kind.
         limit: The limit of the engines of the pool; 0 when it is not known.
     """
-    own = max(each.limit for each in same)
-    slots = own or max(limit or _SLOTS_ASSUMED, *(each.most for each in same))
-    bound = _LIMIT if own or limit else _ASSUMED
+    own, most = max(each.limit for each in same), max(each.most for each in same)
+    slots = own or max(limit or _SLOTS_ASSUMED, most)
+    bound = _ASSUMED
+    if own or limit:
+        bound = _LIMIT if own or most <= limit else _SEEN
     fits = _kv_slots(same)
     if 0 < fits < slots:
-        slots, bound = fits, "KV cache"
+        slots, bound = fits, _KV
     return slots, bound
 
 

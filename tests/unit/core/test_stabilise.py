@@ -134,11 +134,11 @@ def test_the_weight_of_a_server_that_is_down_does_not_matter() -> None:
     [
         (16, 16, PoolReason.UNCHANGED),
         (24, 16, PoolReason.WITHIN_DEADBAND),
-        (25, 16, PoolReason.LIMITS),
+        (25, 16, PoolReason.WEIGHTS),
         (10, 16, PoolReason.WEIGHTS),
         (11, 16, PoolReason.WITHIN_DEADBAND),
         (2, 1, PoolReason.WITHIN_DEADBAND),
-        (4, 2, PoolReason.LIMITS),
+        (4, 2, PoolReason.WEIGHTS),
         (2, 4, PoolReason.WEIGHTS),
         (1, None, PoolReason.LIMITS),
         (None, 1, PoolReason.WEIGHTS),
@@ -147,9 +147,35 @@ def test_the_weight_of_a_server_that_is_down_does_not_matter() -> None:
 def test_limits_of_connections_have_the_same_dead_band(
     wanted: int | None, applied: int | None, expected: PoolReason
 ) -> None:
-    """`max_conns` changes like a weight, but a first limit and a higher one are not put off."""
+    """`max_conns` changes like a weight, but a first limit is not put off."""
     now, before = (Server(A, max_conns=wanted),), (Server(A, max_conns=applied),)
     assert reason(now, before) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "applied", "expected"),
+    [
+        (15, 16, PoolReason.LIMITS),
+        (16, 15, PoolReason.LIMITS),
+        (16, 16, PoolReason.UNCHANGED),
+        (None, 16, PoolReason.WEIGHTS),
+    ],
+)
+def test_a_limit_that_is_a_count_has_no_dead_band(
+    wanted: int | None, applied: int | None, expected: PoolReason
+) -> None:
+    """It does not come and go with the noise, and one that is wrong by little queues or spills."""
+    now = (Server(A, max_conns=wanted), Server(B, max_conns=8))
+    before = (Server(A, max_conns=applied), Server(B, max_conns=8))
+    assert difference(now, before, LIMITS, {A})[0] == expected
+    others = difference(now, before, LIMITS, {B})[0]
+    assert others == (PoolReason.WITHIN_DEADBAND if expected == PoolReason.LIMITS else expected)
+
+
+def test_the_count_of_a_server_that_is_out_does_not_matter() -> None:
+    """What a server could take that gets nothing makes no new file."""
+    now, before = ((Server(A), Server(B, down=True, max_conns=limit)) for limit in (8, 16))
+    assert difference(now, before, LIMITS, {B})[0] == PoolReason.WITHIN_DEADBAND
 
 
 @pytest.mark.parametrize(

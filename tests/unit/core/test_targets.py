@@ -104,6 +104,25 @@ def test_a_limit_is_what_the_use_of_it_asks_for() -> None:
     assert limits_with(WhenFull.IGNORE) == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("when_full", "detail", "counted"),
+    [
+        (WhenFull.SPILL, "as wished, tried with 3 at once until more are seen to run", {A}),
+        (WhenFull.SHED, "as wished", set()),
+        (WhenFull.IGNORE, "as wished", {A}),
+    ],
+)
+def test_a_trial_is_told_where_it_is_one(
+    when_full: WhenFull, detail: str, counted: set[str]
+) -> None:
+    """The sentence has the number of the line; what is shed at is an estimate all the same."""
+    spec = pool_of([A, B], options=UpstreamOptions(when_full=when_full), replicas=3)
+    snapshot = shot(START_S, {A: seen(waiting=9.0, admitted=5.0, tried=1.0), B: seen()})
+    made = make_target(snapshot, spec=spec)
+    assert made.reasons[A] == (BackendReason.POLICY, detail)
+    assert made.counted == counted
+
+
 @pytest.mark.parametrize(("replicas", "limit"), [(1, 9), (2, 5), (3, 3), (9, 1), (1000, 1)])
 def test_slots_are_divided_among_the_nginx_in_front(replicas: int, limit: int) -> None:
     """Each Nginx lets in its part of the slots, rounded up, so that none is left unused."""

@@ -32,7 +32,8 @@ class Wished:
     """A policy that gives each backend the weight that its KV usage names, in percent.
 
     Its `max_conns` are the waiting requests, if any, and it admits as many as a signal of that name
-    says; it remembers the last wish; its neutral weight is 40.
+    says; where a signal `tried` is set they are a trial. It remembers the last wish; its neutral
+    weight is 40.
     """
 
     name: ClassVar[str] = "wished"
@@ -49,7 +50,9 @@ class Wished:
         )
         learned = {address: {"wish": weight} for address, weight in weights.items()}
         details = dict.fromkeys(weights, "as wished")
-        return Targets(weights, details, limits, admitted), {**memory, **learned}
+        tried = frozenset(address for address, each in signals.items() if each.get("tried"))
+        targets = Targets(weights, details, limits, admitted, counted=tried, tried=tried)
+        return targets, {**memory, **learned}
 
     def neutral(self, backends: Sequence[str], memory: PolicyMemory) -> Mapping[str, float]:
         """The same for all."""

@@ -1,7 +1,8 @@
 """Capacity learns what each backend can carry, whatever share it is given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -240,6 +241,7 @@ def test_a_small_cache_is_a_small_capacity() -> None:
     ]
     targets, _ = after(history)
     assert targets.max_conns == {A: 32, B: 18}
+    assert targets.counted == targets.tried == {A}
     assert targets.weights[B] < 50
     assert "18 slots (KV cache)" in targets.details[B]
 
@@ -295,16 +297,77 @@ def test_while_the_limit_is_unknown_no_server_gets_far_more_than_was_seen(
     history = [{A: signals(0.02, most), B: signals(0.08, 1)}] * 2
     targets, _ = after(history)
     assert targets.max_conns == ({} if tried is None else {A: tried, B: tried})
-    assert ("until more are seen to run" in targets.details[A]) == (tried is not None)
+    assert targets.tried == targets.counted == targets.max_conns.keys()
 
 
-def test_sequences_beside_long_prompts_say_nothing_of_a_limit() -> None:
+def beside_prompts(prompts_per_token: float, running: float = 4) -> dict[str, dict[str, float]]:
+    """A fast server and a slow one with so many prompt tokens per generated one."""
+    return {
+        a: signals(step, running, prompts_per_token=prompts_per_token)
+        for a, step in ((A, 0.02), (B, 0.08))
+    }
+
+
+@pytest.mark.parametrize(("prompts_per_token", "limits"), [(15.9, {A: 8, B: 8}), (16.1, {})])
+def test_sequences_beside_long_prompts_say_nothing_of_a_limit(
+    prompts_per_token: float, limits: Mapping[str, int]
+) -> None:
     """Where steps are made of prompts few sequences run, so nothing is held back for their sake."""
-    history = [
-        {a: signals(step, 4, prompts_per_token=20) for a, step in ((A, 0.02), (B, 0.08))}
-        for _ in LOADS
-    ]
-    assert after(history)[0].max_conns == {}
+    assert after([beside_prompts(prompts_per_token)] * 9)[0].max_conns == limits
+
+
+def test_a_trial_does_not_come_and_go_with_the_mix_of_requests() -> None:
+    """It begins below one share of prompts, ends above another, and in between stays as it is."""
+    limits: list[bool] = []
+    memory: PolicyMemory = {}
+    for ratio in (15, 31, 15, 31, 40, 31, 17, 31, 10):
+        # So many ticks that little is left of the mix before.
+        for _ in range(150):
+            targets, memory = Capacity().step(beside_prompts(ratio), memory)
+        limits.append(bool(targets.max_conns))
+    assert limits == [True] * 4 + [False] * 4 + [True]
+
+
+def test_a_trial_that_is_met_in_quiet_is_doubled_and_ends() -> None:
+    """What a server runs for minutes with nobody waiting is no limit, though it is sent no more."""
+    full = {A: signals(0.02, 16), B: signals(0.08, 2)}
+    sent: list[int | None] = []
+    memory: PolicyMemory = {}
+    for _ in range(400):
+        targets, memory = Capacity().step(full, memory)
+        sent.append(targets.max_conns.get(A))
+        full[A] = signals(0.02, sent[-1] or full[A][Signal.RUNNING])
+    changes = [after for before, after in pairwise(sent) if before != after]
+    assert changes == [16, 32, 64, None]
+    assert targets.max_conns == {}
+    assert min(sent.count(limit) for limit in (16, 32, 64)) > 50
+
+
+def test_a_trial_where_requests_wait_goes_on() -> None:
+    """While anybody waits now and then, a server that is full may be at its own limit."""
+    calm = {A: signals(0.02, 14), B: signals(0.08, 2)}
+    busy = {A: signals(0.02, 13, waiting=1), B: signals(0.08, 2)}
+    assert after([*[calm] * 50, busy] * 4)[0].max_conns == {A: 16, B: 16}
+    assert after([calm] * 204)[0].max_conns == {A: 32, B: 32}
+
+
+def test_a_server_that_runs_more_than_the_limit_of_others_is_not_counted() -> None:
+    """A number that grows with every look is an estimate; the limit that was found is none."""
+    crowd = {A: signals(0.02, 16, waiting=3), B: signals(0.08, 6)}
+    more = {A: signals(0.02, 16, waiting=3), B: signals(0.08, 19)}
+    found, later = after([crowd] * 4)[0], after([*[crowd] * 4, more])[0]
+    assert (found.max_conns, later.max_conns) == ({A: 16, B: 16}, {A: 16, B: 19})
+    assert (sorted(found.counted), sorted(later.counted)) == ([A, B], [A])
+    assert not found.tried
+
+
+def test_a_limit_that_was_found_counts_while_its_server_is_away() -> None:
+    """Nothing is tried in a pool of which a limit is known, whoever is there to show it."""
+    crowd = {A: signals(0.02, 20, waiting=3), B: signals(0.08, 6), C: signals(0.02, 6)}
+    _, memory = after([crowd] * 4)
+    targets, _ = Capacity().step({B: crowd[B], C: crowd[C]}, memory)
+    assert targets.max_conns == {B: 20, C: 20}
+    assert not targets.tried
 
 
 def test_a_limit_that_was_tried_grows_once_more_is_seen() -> None:
@@ -347,13 +410,34 @@ def test_who_never_showed_its_cache_is_taken_for_its_like() -> None:
     assert targets.weights[A] == targets.weights[B]
 
 
+@pytest.mark.parametrize("limit", [12, 16, 24])
+def test_a_limit_that_was_found_is_written(limit: int) -> None:
+    """Whatever the engines' own limit is, and whatever was tried before, Nginx learns it."""
+    engine = replace(LAB, max_num_seqs=limit)
+    pool = Pool(tuple(EngineSpec(engine, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+    told = requests(LABS, 300.0)
+    # More than the fast servers take alone, in a burst that queues at their limit.
+    burst = replace(told, arrival_s=np.minimum(told.arrival_s, 60 + told.arrival_s / 10))
+    result = run(
+        pool,
+        burst,
+        Controlled(spec=PoolSpec("llm", Capacity(), pool.addresses)),
+        duration_s=300.0,
+        drain_s=0.0,
+    )
+    confirmed = result.memories[0].applied
+    assert confirmed
+    assert {server.max_conns for server in confirmed.pools["llm"]} == {limit}
+
+
 def test_a_limit_that_is_told_need_not_be_found() -> None:
     """With `max_num_seqs` the slots are there with the first weights."""
     memory: PolicyMemory = {}
     for load in LOADS[:2]:
         tick = {A: signals(0.02, load), B: signals(0.08, load)}
-        targets, memory = Capacity(max_num_seqs=16).step(tick, memory)
-    assert targets.max_conns == {A: 16, B: 16}
+        targets, memory = Capacity(max_num_seqs=20).step(tick, memory)
+    assert targets.max_conns == {A: 20, B: 20}
+    assert not targets.tried
 
 
 def test_requests_that_wait_for_prompts_are_no_limit() -> None:
