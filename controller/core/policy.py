@@ -41,8 +41,8 @@ class Targets:
             Nginx serves; only one that it does not serve gets the weight given here.
         carries: What was learned, for people and autoscalers; also of backends whose signals are
             not usable now. Those of which nothing was learned are absent.
-        counted: Backends whose slots are a count rather than an estimate: the engine's own limit,
-            or a trial. A change of one is wanted at once, however small.
+        counted: Backends whose slots, or the lack of any, are known rather than estimated: the
+            engine's own limit, a trial, the end of one. A change is wanted at once, however small.
         tried: Those of them whose slots are a trial, while the engine's limit is unknown.
     """
 

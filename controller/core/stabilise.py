@@ -64,7 +64,6 @@ def difference(
         address
         for address in now
         if not now[address].down
-        and now[address].max_conns is not None
         and now[address].max_conns != before[address].max_conns
         and (before[address].max_conns is None or address in counted)
     )
@@ -72,7 +71,9 @@ def difference(
         # A first limit is learned while requests queue, mostly after a change of weights; under one
         # that was tried too low they go to slower servers, above the engine's own they queue again.
         # None is put off, nor lost in the dead-band, for none comes and goes with the noise.
-        return PoolReason.LIMITS, ", ".join(_first([f"{a} {now[a].max_conns}" for a in limited]))
+        return PoolReason.LIMITS, ", ".join(
+            _first([f"{a} {now[a].max_conns or 'none'}" for a in limited])
+        )
     return _weights(now, before, limits)
 
 

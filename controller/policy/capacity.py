@@ -81,9 +81,11 @@ _SLOTS_ASSUMED = 256.0
 # others: that is what people set (--max-num-seqs 16), and beyond it a burst may queue while slower
 # servers have room. Not where so many run already, for a limit above that is seldom met unseen.
 _TRIED_LEAST, _TRIED_MOST = 8.0, 64.0
-# So many ticks nearly at it with nobody waiting, five minutes by default, and it is doubled: a fast
+# So many ticks nearly at it with nobody waiting, ten minutes by default, and it is doubled: a fast
 # server beside slow ones that have room is never sent more by itself.
 _TRIED_TICKS = 60.0
+# A tick with somebody waiting takes back so many, for it may have been for another reason.
+_TRIED_BACK = 5.0
 # With so many prompt tokens per generated one steps are made of prompts, and how many sequences run
 # says little of how many an engine takes. A limit that is tried already is given up at twice that,
 # or it would come and go with the mix of requests.
@@ -92,6 +94,9 @@ _PROMPTS_RULE, _PROMPTS_RULE_KEPT = 16.0, 32.0
 _NEARLY = 0.8
 # How often fewer than the most may have run while requests waited before the most is forgotten.
 _MISSES_MOST = 4
+# Nor before it was not met in so many of these ticks in a row: some short answers are always just
+# done when an engine is looked at, and a limit that is lost and found again is two reloads.
+_UNSEEN_MOST = 40
 # Sightings beyond this count half, so that an engine that was reconfigured is believed.
 _SIGHTINGS_MOST = 20
 # A limit is believed at the second sighting of the pool when most sightings agree, and at the third
@@ -138,11 +143,13 @@ class _Learned:
         most: most sequences that were seen to run.
         hits: ticks in which requests waited while so many ran.
         misses: ticks in which requests waited while fewer ran.
+        unseen: those of them since so many ran last.
         limit: the engine's own limit of sequences; 0 while unknown.
         full: 1 once its slots were nearly all taken.
         limited: 1 once its slots were wanted as a limit, for more than a trial.
-        tried: sequences that it was given for a trial; 0 while there is none.
-        quiet: ticks in which nearly so many ran and no request waited.
+        tried: sequences that it was given for a trial, or more than that once it has ended; 0
+            where there was none.
+        quiet: ticks in which nearly so many ran and no request waited, less those in which one did.
     """
 
     ticks: float = 0.0
@@ -169,6 +176,7 @@ class _Learned:
     most: float = 0.0
     hits: float = 0.0
     misses: float = 0.0
+    unseen: float = 0.0
     limit: float = 0.0
     full: float = 0.0
     limited: float = 0.0
@@ -318,7 +326,7 @@ class Capacity:
 
     def _see_slots(self, learned: _Learned, signals: Mapping[str, float]) -> None:
         """Learn how many sequences fit into the cache, and how many the engine runs at most."""
-        running, waiting = signals[Signal.RUNNING], signals[Signal.WAITING]
+        running = signals[Signal.RUNNING]
         used = signals.get(Signal.KV_USAGE, 0.0)
         if _KV_MIN < used <= 1 and running >= 1:
             # Sums, so that a tick counts by the number of sequences it tells of.
@@ -332,19 +340,7 @@ class Capacity:
                 learned.kv_running = learned.kv_used = learned.kv_changed = 0.0
             learned.kv_running = self.memory * learned.kv_running + running
             learned.kv_used = self.memory * learned.kv_used + used
-        grown = running > learned.most
-        if grown:
-            learned.most, learned.hits, learned.misses, learned.limit = running, 0.0, 0.0, 0.0
-        if waiting > 0 and running >= 1 and used < _KV_WAITED_FOR:
-            if running < learned.most:
-                learned.misses += 1
-            elif not grown or _short_prompts(signals):
-                learned.hits += 1
-            if learned.misses > 2 * learned.hits + _MISSES_MOST:
-                # The engine has another limit than it had, or is not at its limit when it queues.
-                learned.most, learned.hits, learned.misses, learned.limit = running, 1.0, 0.0, 0.0
-            if learned.hits + learned.misses > _SIGHTINGS_MOST:
-                learned.hits, learned.misses = learned.hits / 2, learned.misses / 2
+        _see_limit(learned, signals)
 
     def _see_step(self, learned: _Learned, signals: Mapping[str, float], line: _Line) -> None:
         """Learn the length of an empty step, and how load makes steps longer."""
@@ -439,7 +435,8 @@ class Capacity:
         for kind in _clusters(steps, alike):
             step_s = math.exp(math.fsum(steps[address] for address in kind) / len(kind))
             within = self.admit_share * (self.itl_limit_s / step_s - 1) / per_slot
-            for same in _alike_caches({a: seen[a] for a in kind}, self.alike_slots):
+            caches = _alike_caches({a: seen[a] for a in kind}, self.alike_slots)
+            for same in (part for cache in caches for part in _alike_limits(cache, seen)):
                 members = [seen[address] for address in same]
                 slots, bound = _slots(members, limit)
                 rate = slots / (step_s * (1 + slots * per_slot))
@@ -467,7 +464,7 @@ class Capacity:
         known = self.max_num_seqs or any(each.limit for each in pool)
         if known or prompts > rule * math.fsum(each.tokens for each in pool):
             return 0.0
-        if any(each.quiet >= _TRIED_TICKS for each in pool):
+        if any(each.tried == before and each.quiet >= _TRIED_TICKS for each in pool):
             before *= 2
         most = max((each.most for each in pool), default=0.0)
         return max(before, 2.0 ** math.ceil(math.log2(max(most, _TRIED_LEAST))))
@@ -488,34 +485,62 @@ class Capacity:
         }
         unknown = frozenset(weights.keys() - carried.keys())
         details |= dict.fromkeys(unknown, "no traffic to learn from yet")
-        # Among equals the least loaded has a free slot as long as anyone has one, and a limit
-        # would only cost a reload. So would a limit that is never reached; and it would keep out
-        # who waits for a prompt to be computed rather than for a slot. One that was wanted once
-        # stays, lest it comes and goes with the noise.
-        unlike = len(set(carried.values())) > 1
-        crowded = {one for address, one in carried.items() if known[address].full}
-        most = tried if 0 < tried <= _TRIED_MOST else math.inf
         mine = {address: one for address, one in carried.items() if address in weights}
-        on_trial = frozenset(
-            a for a, one in mine.items() if (unlike or known[a].tried) and most < one.slots
-        )
-        limited = {
-            address
-            for address, one in mine.items()
-            if known[address].limited
-            or (unlike and one.bound != _ASSUMED and (one in crowded or one.bound != _KV))
-        }
-        slots = {a: max(1, round(min(mine[a].slots, most))) for a in limited | on_trial}
-        # Greater numbers are met to within one or two, which is not worth a reload.
-        counted = on_trial | {
-            a for a in limited if mine[a].bound == _LIMIT and mine[a].slots <= _TRIED_MOST
-        }
+        slots, counted, on_trial = _limits(mine, known, carried, tried)
         admitted = {address: max(1, round(one.admitted)) for address, one in mine.items()}
         carries = {
             address: Carries(one.tokens_per_s, None if one.bound == _ASSUMED else one.slots)
             for address, one in carried.items()
         }
         return Targets(weights, details, slots, admitted, unknown, carries, counted, on_trial)
+
+
+def _limits(
+    mine: Mapping[str, _Carried],
+    known: Mapping[str, _Learned],
+    carried: Mapping[str, _Carried],
+    tried: float,
+) -> tuple[dict[str, int], frozenset[str], frozenset[str]]:
+    """Who gets slots for a limit, and how many; whose are a count; and whose are a trial.
+
+    Among equals the least loaded has a free slot as long as anyone has one, and a limit would only
+    cost a reload. So would a limit that is never reached; and it would keep out who waits for a
+    prompt to be computed rather than for a slot. One that was wanted once stays, lest it comes and
+    goes with the noise.
+
+    Args:
+        mine: What those carry that are judged in this tick.
+        known: What is remembered of all.
+        carried: What all carry.
+        tried: The sequences that are tried; 0 for no trial.
+    """
+    unlike = len(set(carried.values())) > 1
+    crowded = {one for address, one in carried.items() if known[address].full}
+    kept = {one for address, one in carried.items() if known[address].limited}
+    began = {address for address in carried if known[address].tried}
+    limited = {
+        address
+        for address, one in mine.items()
+        if one in kept
+        or (unlike and (one.bound == _LIMIT or (one in crowded and one.bound != _ASSUMED)))
+    }
+    most, on_trial = math.inf, frozenset[str]()
+    if 0 < tried <= _TRIED_MOST and (unlike or began):
+        # A file is wanted for the trial, so those that hold less get their limits with it.
+        most, limited = tried, set(mine)
+        on_trial = frozenset(address for address, one in mine.items() if tried < one.slots)
+    slots = {address: max(1, round(min(mine[address].slots, most))) for address in limited}
+    alone = len({each.limit for each in known.values() if each.limit}) <= 1
+    # One of several limits is another one when a server that did not show it is taken for another
+    # kind, so it counts where it was seen.
+    counted = {
+        address
+        for address in limited
+        if mine[address].bound == _LIMIT and (alone or known[address].limit == mine[address].slots)
+    }
+    # To have none is known where a trial has ended.
+    ended = {address for address in began if known[address].tried > _TRIED_MOST}
+    return slots, frozenset(counted | on_trial | (ended & mine.keys()) - limited), on_trial
 
 
 def _remembered(memory: PolicyMemory) -> dict[str, _Learned]:
@@ -599,6 +624,29 @@ def _solved(nn: float, np: float, pp: float, nt: float, pt: float) -> _Line:
     return _Line(per_sequence, per_prompt)
 
 
+def _see_limit(learned: _Learned, signals: Mapping[str, float]) -> None:
+    """Count how often requests wait while so many sequences run as never more."""
+    running, waiting = signals[Signal.RUNNING], signals[Signal.WAITING]
+    grown = running > learned.most
+    if grown:
+        learned.most, learned.hits, learned.misses = running, 0.0, 0.0
+    if running > learned.limit:
+        learned.limit = 0.0
+    if running >= learned.most:
+        learned.unseen = 0.0
+    if waiting > 0 and running >= 1 and signals.get(Signal.KV_USAGE, 0.0) < _KV_WAITED_FOR:
+        if running < learned.most:
+            learned.misses += 1
+            learned.unseen += 1
+        elif not grown or _short_prompts(signals):
+            learned.hits += 1
+        if learned.unseen > _UNSEEN_MOST and learned.misses > 2 * learned.hits + _MISSES_MOST:
+            # The engine has another limit than it had, or is not at its limit when it queues.
+            learned.most, learned.hits, learned.misses, learned.unseen = running, 1.0, 0.0, 0.0
+        if learned.hits + learned.misses > _SIGHTINGS_MOST:
+            learned.hits, learned.misses = learned.hits / 2, learned.misses / 2
+
+
 def _find_limits(present: Sequence[_Learned]) -> None:
     """Find the engines' own limits: requests wait, again and again, while the same number run.
 
@@ -620,14 +668,14 @@ def _find_limits(present: Sequence[_Learned]) -> None:
             )
         ):
             each.limit = each.most
-        elif 2 * each.hits < each.misses:
-            each.limit = 0.0
 
 
 def _try(learned: _Learned, tried: float, signals: Mapping[str, float]) -> None:
     """Count how long a trial says nothing: its limit is reached, and nobody waits."""
-    if learned.tried != tried or signals[Signal.WAITING] > 0:
+    if learned.tried != tried:
         learned.tried, learned.quiet = tried, 0.0
+    elif signals[Signal.WAITING] > 0:
+        learned.quiet = max(0.0, learned.quiet - _TRIED_BACK)
     elif signals[Signal.RUNNING] >= _NEARLY * tried > 0:
         learned.quiet += 1
 
@@ -639,11 +687,12 @@ def _slots(same: Sequence[_Learned], limit: float) -> tuple[float, str]:
         same: Backends of one kind.
         limit: The limit of the engines of the pool; 0 when it is not known.
     """
-    own, most = max(each.limit for each in same), max(each.most for each in same)
-    slots = own or max(limit or _SLOTS_ASSUMED, most)
+    limit = max(each.limit for each in same) or limit
+    most = max(each.most for each in same)
+    slots = max(limit or _SLOTS_ASSUMED, most)
     bound = _ASSUMED
-    if own or limit:
-        bound = _LIMIT if own or most <= limit else _SEEN
+    if limit:
+        bound = _LIMIT if most <= limit else _SEEN
     fits = _kv_slots(same)
     if 0 < fits < slots:
         slots, bound = fits, _KV
@@ -669,6 +718,13 @@ def _alike_caches(kind: Mapping[str, _Learned], width: float) -> list[list[str]]
     clusters = _clusters(fits, width)
     max(clusters, key=len).extend(sorted(kind.keys() - told.keys()))
     return clusters
+
+
+def _alike_limits(same: Sequence[str], seen: Mapping[str, _Learned]) -> list[list[str]]:
+    """Put those apart that were seen to run more than the limit that others of them have."""
+    limit = max(seen[address].limit for address in same)
+    more = [address for address in same if 0 < limit < seen[address].most]
+    return [part for part in ([a for a in same if a not in more], more) if part]
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -153,23 +153,28 @@ def test_limits_of_connections_have_the_same_dead_band(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "applied", "expected"),
+    ("wanted", "applied", "counted", "estimated"),
     [
-        (15, 16, PoolReason.LIMITS),
-        (16, 15, PoolReason.LIMITS),
-        (16, 16, PoolReason.UNCHANGED),
-        (None, 16, PoolReason.WEIGHTS),
+        (15, 16, PoolReason.LIMITS, PoolReason.WITHIN_DEADBAND),
+        (16, 15, PoolReason.LIMITS, PoolReason.WITHIN_DEADBAND),
+        (16, 16, PoolReason.UNCHANGED, PoolReason.UNCHANGED),
+        (None, 16, PoolReason.LIMITS, PoolReason.WEIGHTS),
     ],
 )
 def test_a_limit_that_is_a_count_has_no_dead_band(
-    wanted: int | None, applied: int | None, expected: PoolReason
+    wanted: int | None, applied: int | None, counted: PoolReason, estimated: PoolReason
 ) -> None:
     """It does not come and go with the noise, and one that is wrong by little queues or spills."""
     now = (Server(A, max_conns=wanted), Server(B, max_conns=8))
     before = (Server(A, max_conns=applied), Server(B, max_conns=8))
-    assert difference(now, before, LIMITS, {A})[0] == expected
-    others = difference(now, before, LIMITS, {B})[0]
-    assert others == (PoolReason.WITHIN_DEADBAND if expected == PoolReason.LIMITS else expected)
+    assert difference(now, before, LIMITS, {A})[0] == counted
+    assert difference(now, before, LIMITS, {B})[0] == estimated
+
+
+def test_a_limit_that_ends_is_named() -> None:
+    """The sentence of a change of limits has the numbers, and says of whom there is none now."""
+    now, before = (Server(A), Server(B, max_conns=8)), (Server(A, max_conns=64), Server(B))
+    assert difference(now, before, LIMITS, {A}) == (PoolReason.LIMITS, f"{A} none, {B} 8")
 
 
 def test_the_count_of_a_server_that_is_out_does_not_matter() -> None:

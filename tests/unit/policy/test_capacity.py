@@ -320,7 +320,7 @@ def test_a_trial_does_not_come_and_go_with_the_mix_of_requests() -> None:
     """It begins below one share of prompts, ends above another, and in between stays as it is."""
     limits: list[bool] = []
     memory: PolicyMemory = {}
-    for ratio in (15, 31, 15, 31, 40, 31, 17, 31, 10):
+    for ratio in (15, 31, 15, 31, 34, 31, 17, 31, 10):
         # So many ticks that little is left of the mix before.
         for _ in range(150):
             targets, memory = Capacity().step(beside_prompts(ratio), memory)
@@ -344,11 +344,109 @@ def test_a_trial_that_is_met_in_quiet_is_doubled_and_ends() -> None:
 
 
 def test_a_trial_where_requests_wait_goes_on() -> None:
-    """While anybody waits now and then, a server that is full may be at its own limit."""
-    calm = {A: signals(0.02, 14), B: signals(0.08, 2)}
-    busy = {A: signals(0.02, 13, waiting=1), B: signals(0.08, 2)}
-    assert after([*[calm] * 50, busy] * 4)[0].max_conns == {A: 16, B: 16}
-    assert after([calm] * 204)[0].max_conns == {A: 32, B: 32}
+    """While somebody waits ever again, a server that is full may be at its own limit."""
+    calm = {A: signals(0.02, 16), B: signals(0.08, 2)}
+    busy = {A: signals(0.02, 15, waiting=1), B: signals(0.08, 2)}
+    assert after([*[calm] * 4, busy] * 40)[0].max_conns == {A: 16, B: 16}
+    assert after([*[calm] * 19, busy] * 5)[0].max_conns == {A: 32, B: 32}
+    assert after([calm] * 52)[0].max_conns == {A: 16, B: 16}
+    assert after([calm] * 200)[0].max_conns == {A: 32, B: 32}
+
+
+def test_that_a_trial_ended_is_known() -> None:
+    """Nobody needs to wait until the limits are gone that it brought, nor after they are."""
+    few, many = ({A: signals(0.02, n), B: signals(0.08, 2)} for n in (40, 70))
+    tried, ended = after([few] * 4)[0], after([*[few] * 4, *[many] * 4])[0]
+    assert tried.max_conns == {A: 64, B: 64}
+    assert ended.max_conns == {}
+    assert (sorted(ended.counted), sorted(ended.tried)) == ([A, B], [])
+
+
+def test_a_trial_is_doubled_once_for_who_is_away() -> None:
+    """A server that was quiet long enough and then vanished says nothing more."""
+    calm = {A: signals(0.02, 14), B: signals(0.08, 2), C: signals(0.08, 2)}
+    for ticks in range(50, 70):
+        _, memory = after([calm] * ticks)
+        for _ in range(200):
+            targets, memory = Capacity().step({B: calm[B], C: calm[C]}, memory)
+        assert targets.max_conns in ({B: 16, C: 16}, {B: 32, C: 32})
+        assert memory[B]["ticks"] > 200
+
+
+def test_a_trial_has_who_holds_less_in_it() -> None:
+    """A small cache is a limit beside those that are tried, and does not come and go with them."""
+    history = [
+        {A: signals(0.02, load), B: signals(0.08, 3, kv_usage=3 / fits)}
+        for load in [10, 14, 12]
+        for fits in (16, 20, 18, 24, 15, 22)
+    ]
+    wanted = [after(history[:end])[0].max_conns for end in range(3, len(history))]
+    assert all(each.keys() == {A, B} for each in wanted)
+    assert all(each[B] < 16 or each[B] == each[A] for each in wanted)
+
+
+def test_who_joins_its_like_gets_their_limit() -> None:
+    """Servers that became alike keep their limits, and one more of them gets the same."""
+    unlike = {A: signals(0.02, 10), B: signals(0.08, 5)}
+    crowd = {A: signals(0.02, 10, waiting=1), B: signals(0.08, 5)}
+    alike = dict.fromkeys((A, B), signals(0.02, 10))
+    joined = alike | {C: signals(0.02, 10)}
+    tried, found = (
+        after([*[first] * 4, *[alike] * 9, *[joined] * 4])[0] for first in (unlike, crowd)
+    )
+    assert tried.max_conns == {A: 16, B: 16, C: 16}
+    assert found.max_conns == {A: 10, B: 10, C: 10}
+
+
+def test_a_limit_that_was_found_outlasts_looks_at_the_wrong_moment() -> None:
+    """Some short answers are always just done; only more, or another number often, refutes it."""
+    crowd, short = ({A: signals(0.02, n, waiting=9), B: signals(0.08, 6)} for n in (24, 22))
+    more = {A: signals(0.02, 25, waiting=9), B: signals(0.08, 6)}
+    found = [crowd] * 3
+    assert after([*found, *[short] * 40])[0].max_conns == {A: 24, B: 24}
+    assert after([*found, *[*[short] * 30, crowd] * 9])[0].max_conns == {A: 24, B: 24}
+    assert after([*found, *[short] * 60])[0].max_conns == {A: 22, B: 22}
+    assert after([*found, more])[0].max_conns == {A: 32, B: 32}
+
+
+def test_servers_of_one_speed_may_have_unlike_limits() -> None:
+    """Who was seen to run more than its like can is not held to their limit."""
+    mixed = {A: signals(0.02, 16, waiting=3), B: signals(0.02, 60), C: signals(0.08, 6)}
+    targets, _ = after([mixed] * 4)
+    assert targets.max_conns == {A: 16, B: 60, C: 16}
+    assert sorted(targets.counted) == [A, C]
+
+
+def test_of_two_limits_that_of_others_is_an_estimate() -> None:
+    """Which one a server has that showed none may change with its speed, and so with the noise."""
+    mixed = {
+        A: signals(0.02, 16, waiting=3),
+        B: signals(0.1, 24, waiting=3),
+        C: signals(0.025, 5),
+    }
+    targets, _ = after([mixed] * 4)
+    assert targets.max_conns.keys() == {A, B, C}
+    assert sorted(targets.counted) == [A, B]
+
+
+@pytest.mark.parametrize(("limit", "output"), [(24, 20), (16, 10), (72, 60)])
+def test_a_full_pool_is_not_reloaded_ever_again(limit: int, output: int) -> None:
+    """With short answers an engine is seldom seen with all that it takes, and keeps its limit."""
+    engine = replace(LAB, max_num_seqs=limit)
+    pool = Pool(tuple(EngineSpec(engine, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+    draw = np.random.Generator(np.random.PCG64(2))
+    lengths = 1 + (np.array([[60], [output]]) * draw.lognormal(-0.5, 1.0, (2, 60_000))).astype(int)
+    mix = Workload(np.arange(60_000.0), *lengths).clipped(LAB.max_model_len)
+    rate = 1.1 * sum(pool_rates(pool, mix))
+    load = replace(mix, arrival_s=np.cumsum(draw.exponential(1 / rate, 60_000))).until(900.0)
+    result = run(
+        pool,
+        load,
+        Controlled(spec=PoolSpec("llm", Capacity(), pool.addresses), interval_s=5.0),
+        duration_s=900.0,
+        drain_s=0.0,
+    )
+    assert len(result.changes) <= 5
 
 
 def test_a_server_that_runs_more_than_the_limit_of_others_is_not_counted() -> None:
@@ -359,6 +457,8 @@ def test_a_server_that_runs_more_than_the_limit_of_others_is_not_counted() -> No
     assert (found.max_conns, later.max_conns) == ({A: 16, B: 16}, {A: 16, B: 19})
     assert (sorted(found.counted), sorted(later.counted)) == ([A, B], [A])
     assert not found.tried
+    same = {A: signals(0.02, 16, waiting=3), B: signals(0.08, 16)}
+    assert sorted(after([*[crowd] * 4, same])[0].counted) == [A, B]
 
 
 def test_a_limit_that_was_found_counts_while_its_server_is_away() -> None:
@@ -428,6 +528,12 @@ def test_a_limit_that_was_found_is_written(limit: int) -> None:
     confirmed = result.memories[0].applied
     assert confirmed
     assert {server.max_conns for server in confirmed.pools["llm"]} == {limit}
+
+
+def test_an_assumed_limit_is_none() -> None:
+    """Who runs nearly as many as engines mostly take by default may take more than that."""
+    many = {A: signals(0.02, 250), B: signals(0.08, 5)}
+    assert after([many] * 9)[0].max_conns == {}
 
 
 def test_a_limit_that_is_told_need_not_be_found() -> None:
