@@ -312,11 +312,11 @@ class Capacity:
                 known[address].full = 1.0
         tried = self._tried(known.values())
         targets = self._targets(list(signals), known, carried, tried)
-        for address, learned in ((address, known[address]) for address in signals):
-            if address in targets.max_conns.keys() - targets.tried:
-                learned.limited = 1.0
-            if learned.tried or address in targets.tried:
-                _try(learned, tried, signals[address])
+        for address in targets.max_conns.keys() - targets.tried:
+            known[address].limited = 1.0
+        for address in signals:
+            if known[address].tried or address in targets.tried:
+                _try(known[address], tried, signals[address])
         later = dict(memory) | {address: known[address].numbers() for address in signals}
         return targets, later
 
