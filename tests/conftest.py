@@ -28,6 +28,19 @@ POLL_S = 0.05
 LISTEN = "0A"  # the state of a socket in /proc/net/tcp
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup` a file's tests share a process, and so do all that need containers.
+
+    These have the images and the stack in common, and two stacks at a time are too much for most
+    machines.
+    """
+    for item in items:
+        contained = item.get_closest_marker("stack") is not None
+        item.add_marker(
+            pytest.mark.xdist_group("stack" if contained else item.nodeid.split("::")[0])
+        )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without its servers an integration test is skipped, or fails where nobody would notice."""

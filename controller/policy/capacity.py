@@ -92,10 +92,9 @@ _TRIED_BACK = 5.0
 _PROMPTS_RULE, _PROMPTS_RULE_KEPT = 16.0, 32.0
 # Full enough that the next burst fills it.
 _NEARLY = 0.8
-# How often fewer than the most may have run while requests waited before the most is forgotten.
-_MISSES_MOST = 4
-# Nor before it was not met in so many of these ticks in a row: some short answers are always just
-# done when an engine is looked at, and a limit that is lost and found again is two reloads.
+# How often in a row fewer than the most may have run while requests waited before the most is
+# forgotten; and only where it was far fewer, for some short answers are always just done when an
+# engine is looked at, and a limit that is lost and found again is two reloads.
 _UNSEEN_MOST = 40
 # Sightings beyond this count half, so that an engine that was reconfigured is believed.
 _SIGHTINGS_MOST = 20
@@ -144,6 +143,7 @@ class _Learned:
         hits: ticks in which requests waited while so many ran.
         misses: ticks in which requests waited while fewer ran.
         unseen: those of them since so many ran last.
+        lately: most that ran in these.
         limit: the engine's own limit of sequences; 0 while unknown.
         full: 1 once its slots were nearly all taken.
         limited: 1 once its slots were wanted as a limit, for more than a trial.
@@ -177,6 +177,7 @@ class _Learned:
     hits: float = 0.0
     misses: float = 0.0
     unseen: float = 0.0
+    lately: float = 0.0
     limit: float = 0.0
     full: float = 0.0
     limited: float = 0.0
@@ -521,8 +522,8 @@ def _limits(
     limited = {
         address
         for address, one in mine.items()
-        if one in kept
-        or (unlike and (one.bound == _LIMIT or (one in crowded and one.bound != _ASSUMED)))
+        if one.bound != _ASSUMED
+        and (one in kept or (unlike and (one.bound == _LIMIT or one in crowded)))
     }
     most, on_trial = math.inf, frozenset[str]()
     if 0 < tried <= _TRIED_MOST and (unlike or began):
@@ -633,16 +634,18 @@ def _see_limit(learned: _Learned, signals: Mapping[str, float]) -> None:
     if running > learned.limit:
         learned.limit = 0.0
     if running >= learned.most:
-        learned.unseen = 0.0
+        learned.unseen = learned.lately = 0.0
     if waiting > 0 and running >= 1 and signals.get(Signal.KV_USAGE, 0.0) < _KV_WAITED_FOR:
         if running < learned.most:
             learned.misses += 1
             learned.unseen += 1
+            learned.lately = max(learned.lately, running)
         elif not grown or _short_prompts(signals):
             learned.hits += 1
-        if learned.unseen > _UNSEEN_MOST and learned.misses > 2 * learned.hits + _MISSES_MOST:
+        if learned.unseen > _UNSEEN_MOST and learned.lately < _NEARLY * learned.most:
             # The engine has another limit than it had, or is not at its limit when it queues.
-            learned.most, learned.hits, learned.misses, learned.unseen = running, 1.0, 0.0, 0.0
+            learned.most, learned.hits, learned.misses = learned.lately, 1.0, 0.0
+            learned.unseen = learned.lately = 0.0
         if learned.hits + learned.misses > _SIGHTINGS_MOST:
             learned.hits, learned.misses = learned.hits / 2, learned.misses / 2
 

@@ -1,10 +1,11 @@
 """What a real Alertmanager holds back, and what it never does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab.alertmanager import RunningAlertmanager, alertmanager
+from lab.processes import NotReadyError, await_true
 from tests.integration.notified import alert, until
 from tests.unit.alertmanager.configuration import SHIPPED, alert_rules
 
@@ -33,8 +34,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAlertma
         yield started
 
 
-def held_back(running: RunningAlertmanager, cause: Alert, effect: Alert) -> bool:
-    """Whether Alertmanager holds the second alert back while the first fires."""
+def held_back(
+    running: RunningAlertmanager, cause: Alert, effect: Alert, within_s: float = 10.0
+) -> bool:
+    """Whether Alertmanager holds the second alert back while the first fires.
+
+    It looks for causes in the background, so that takes a moment after it has both.
+    """
     both = [
         {"alertname": name, "severity": SEVERITIES[name], "team": "serving", **labels}
         for name, labels in (cause, effect)
@@ -42,12 +48,26 @@ def held_back(running: RunningAlertmanager, cause: Alert, effect: Alert) -> bool
     running.post([alert(**labels) for labels in both])
     try:
         until(lambda: len(running.alerts()) == len(both))
-        (state,) = [each["status"] for each in running.alerts() if each["labels"] == both[1]]
-        return bool(state["inhibitedBy"])
+        return comes_true(lambda: inhibited(running, both[1]), within_s)
     finally:
         # An alert that has ended holds nothing back, and the next pair begins without it.
         running.post([alert(lasts_s=-1, **labels) for labels in both])
         until(lambda: not running.alerts())
+
+
+def comes_true(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether it holds within so many seconds."""
+    try:
+        await_true(condition, within_s, "it holds", poll_s=0.1)
+    except NotReadyError:
+        return False
+    return True
+
+
+def inhibited(running: RunningAlertmanager, labels: dict[str, str]) -> bool:
+    """Whether an alert is held back by another now."""
+    (state,) = [each["status"] for each in running.alerts() if each["labels"] == labels]
+    return bool(state["inhibitedBy"])
 
 
 @pytest.mark.parametrize(
@@ -108,4 +128,4 @@ def test_trouble_of_its_own_is_told(
     running: RunningAlertmanager, cause: Alert, effect: Alert
 ) -> None:
     """Another backend, model or controller, and what is graver than its cause, is told."""
-    assert not held_back(running, cause, effect)
+    assert not held_back(running, cause, effect, within_s=0.3)

@@ -400,13 +400,21 @@ def test_who_joins_its_like_gets_their_limit() -> None:
 
 def test_a_limit_that_was_found_outlasts_looks_at_the_wrong_moment() -> None:
     """Some short answers are always just done; only more, or another number often, refutes it."""
-    crowd, short = ({A: signals(0.02, n, waiting=9), B: signals(0.08, 6)} for n in (24, 22))
-    more = {A: signals(0.02, 25, waiting=9), B: signals(0.08, 6)}
+    crowd, short, other, least, more = (
+        {A: signals(0.02, n, waiting=9), B: signals(0.08, 6)} for n in (24, 22, 18, 16, 25)
+    )
     found = [crowd] * 3
-    assert after([*found, *[short] * 40])[0].max_conns == {A: 24, B: 24}
-    assert after([*found, *[*[short] * 30, crowd] * 9])[0].max_conns == {A: 24, B: 24}
-    assert after([*found, *[short] * 60])[0].max_conns == {A: 22, B: 22}
+    assert after([*found, *[short] * 99])[0].max_conns == {A: 24, B: 24}
+    assert after([*found, *[other] * 40])[0].max_conns == {A: 24, B: 24}
+    assert after([*found, *[*[other] * 30, crowd] * 9])[0].max_conns == {A: 24, B: 24}
+    assert after([*found, *[other, least] * 30])[0].max_conns == {A: 18, B: 18}
     assert after([*found, more])[0].max_conns == {A: 32, B: 32}
+
+
+def test_a_limit_that_is_lost_leaves_none() -> None:
+    """What is assumed of engines is no limit, for who had one either."""
+    crowd, many = ({A: signals(0.02, n, waiting=9), B: signals(0.08, 6)} for n in (24, 90))
+    assert after([*[crowd] * 3, *[many] * 2])[0].max_conns == {}
 
 
 def test_servers_of_one_speed_may_have_unlike_limits() -> None:
