@@ -6,7 +6,7 @@ SHELL := /bin/sh
 # The Python that .venv is made with; empty means the first on the PATH that fits.
 PYTHON ?=
 # More for pytest, as in `make test PYTEST_ARGS="-k render"`. Tests run one after the other unless
-# told otherwise, as in `-n 3 --dist loadgroup`, for which a Docker engine has to be there already:
+# told otherwise, as in `-n 3`, for which a Docker engine has to be there already:
 # integration tests time real servers, which share the machine.
 PYTEST_ARGS ?=
 # More for bench-real, as in `make bench-real REAL_ARGS="--quick --seconds 30"`.

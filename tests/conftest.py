@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 SERVERS = (
     "nginx",
@@ -28,17 +29,23 @@ POLL_S = 0.05
 LISTEN = "0A"  # the state of a socket in /proc/net/tcp
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` a file's tests share a process, and so do all that need containers.
+class FilesAndOneStack(LoadFileScheduling):  # type: ignore[misc]  # it ships no types
+    """A file's tests share a process, and so do all that need containers.
 
     These have the images and the stack in common, and two stacks at a time are too much for most
     machines.
     """
-    for item in items:
-        contained = item.get_closest_marker("stack") is not None
-        item.add_marker(
-            pytest.mark.xdist_group("stack" if contained else item.nodeid.split("::")[0])
-        )
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = super()._split_scope(nodeid)
+        contained = path.startswith("tests/stack/") and "[native" not in nodeid
+        return "containers" if contained else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndOneStack:
+    """How tests are shared out with `-n`."""
+    return FilesAndOneStack(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -29,7 +29,9 @@ done
 
 # tidy NAME: by labels of ours alone, so nobody else's image is touched.
 tidy() {
-    docker image prune --force --filter "label=vllm-nginx-lb.image=$1" >/dev/null
+    # The daemon prunes for one at a time; what stays now is removed by the next build.
+    docker image prune --force --filter "label=vllm-nginx-lb.image=$1" >/dev/null \
+        || echo "images: what $1 was before is not removed" >&2
     # The newest comes first.
     for id in $(docker image ls --quiet --no-trunc --filter dangling=true \
         --filter "label=vllm-nginx-lb.stage=$1" | tail -n +2); do
