@@ -57,6 +57,11 @@ class PoolCase:
     applied: Sequence[Server] | None
     now_s: float
 
+    @property
+    def sheds(self) -> bool:
+        """Whether requests are turned away beyond the limits."""
+        return self.spec.options.when_full is WhenFull.SHED
+
 
 def target(case: PoolCase) -> PoolTarget:
     """Work out the pool that is wanted."""
@@ -72,8 +77,7 @@ def target(case: PoolCase) -> PoolTarget:
         reasons[member] = (BackendReason.UNRESOLVED, "its name has no address now")
     _take_out(case, lines, reasons)
     # What is shed at is an estimate, whatever the slots are.
-    sheds = case.spec.options.when_full is WhenFull.SHED
-    counted = case.targets.counted if case.targets and not sheds else frozenset()
+    counted = case.targets.counted if case.targets and not case.sheds else frozenset()
     return PoolTarget(tuple(lines[member] for member in sorted(lines)), reasons, counted)
 
 
@@ -82,7 +86,6 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
     reasons: dict[str, Why] = {}
     remembered, verdict = case.memory.weights, case.verdict
     limits = _limits(case, targets)
-    sheds = case.spec.options.when_full is WhenFull.SHED
     served = {server.address: server for server in case.applied or ()}
     newcomer = median(remembered.values()) if remembered else WEIGHT_MAX
     for member in case.members:
@@ -92,7 +95,7 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
                 # Weights that were good before a restart are better than no opinion.
                 weight, limit = served[member].weight, served[member].max_conns
             detail = targets.details.get(member, "")
-            if limit is not None and member in targets.tried and not sheds:
+            if limit is not None and member in targets.tried and not case.sheds:
                 detail = f"{detail}, tried with {limit} at once until more are seen to run"
             reasons[member] = (BackendReason.POLICY, detail)
         elif member in remembered:
@@ -101,7 +104,7 @@ def _from_policy(case: PoolCase, targets: Targets) -> tuple[dict[str, Server], d
             reasons[member] = verdict.held[member]
         else:
             weight = newcomer
-            if limits and sheds:
+            if limits and case.sheds:
                 # Without a limit it would be sent, cold, all that the others turn away.
                 limit = round(median(limits.values()))
             reasons[member] = (BackendReason.UNSEEN, verdict.held[member][1])

@@ -27,7 +27,7 @@ Neither `s` nor `N` depends on the share of the traffic that a backend is given,
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import ClassVar
@@ -456,9 +456,8 @@ class Capacity:
         """
         return min(_kv_slots(same) or math.inf, float(self.max_num_seqs or _SLOTS_ASSUMED))
 
-    def _tried(self, seen: Iterable[_Learned]) -> float:
+    def _tried(self, pool: Collection[_Learned]) -> float:
         """How many sequences a server is given before others, lest a limit be met unknown."""
-        pool = list(seen)
         before = max((each.tried for each in pool), default=0.0)
         rule = _PROMPTS_RULE_KEPT if before else _PROMPTS_RULE
         prompts = math.fsum(each.prompts for each in pool)
@@ -726,8 +725,10 @@ def _alike_caches(kind: Mapping[str, _Learned], width: float) -> list[list[str]]
 def _alike_limits(same: Sequence[str], seen: Mapping[str, _Learned]) -> list[list[str]]:
     """Put those apart that were seen to run more than the limit that others of them have."""
     limit = max(seen[address].limit for address in same)
-    more = [address for address in same if 0 < limit < seen[address].most]
-    return [part for part in ([a for a in same if a not in more], more) if part]
+    parts: tuple[list[str], list[str]] = ([], [])
+    for address in same:
+        parts[0 < limit < seen[address].most].append(address)
+    return [part for part in parts if part]
 
 
 def _ratio(part: float, whole: float) -> float:

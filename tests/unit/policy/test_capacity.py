@@ -25,7 +25,15 @@ A, B, C, D = (f"10.0.0.{number}:8000" for number in range(1, 5))
 # Two fast servers, a medium and a slow one; and the engines of the measurements on real vLLM, whose
 # steps are mostly fixed cost and which run 16 sequences at most.
 GPUS = Pool(tuple(EngineSpec(gpu) for gpu in (H100, H100, A100, L4)))
-LABS = Pool(tuple(EngineSpec(LAB, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+
+
+def labs(max_num_seqs: int) -> Pool:
+    """The same with so many sequences at most."""
+    engine = replace(LAB, max_num_seqs=max_num_seqs)
+    return Pool(tuple(EngineSpec(engine, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+
+
+LABS = labs(LAB.max_num_seqs)
 
 # Requests per second at half of what each pool carries, and mean lengths of prompts and answers.
 HALF = {GPUS: (20.0, 1100, 200), LABS: (6.0, 60, 120)}
@@ -440,8 +448,7 @@ def test_of_two_limits_that_of_others_is_an_estimate() -> None:
 @pytest.mark.parametrize(("limit", "output"), [(24, 20), (16, 10), (72, 60)])
 def test_a_full_pool_is_not_reloaded_ever_again(limit: int, output: int) -> None:
     """With short answers an engine is seldom seen with all that it takes, and keeps its limit."""
-    engine = replace(LAB, max_num_seqs=limit)
-    pool = Pool(tuple(EngineSpec(engine, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+    pool = labs(limit)
     draw = np.random.Generator(np.random.PCG64(2))
     lengths = 1 + (np.array([[60], [output]]) * draw.lognormal(-0.5, 1.0, (2, 60_000))).astype(int)
     mix = Workload(np.arange(60_000.0), *lengths).clipped(LAB.max_model_len)
@@ -521,8 +528,7 @@ def test_who_never_showed_its_cache_is_taken_for_its_like() -> None:
 @pytest.mark.parametrize("limit", [12, 16, 24])
 def test_a_limit_that_was_found_is_written(limit: int) -> None:
     """Whatever the engines' own limit is, and whatever was tried before, Nginx learns it."""
-    engine = replace(LAB, max_num_seqs=limit)
-    pool = Pool(tuple(EngineSpec(engine, speed) for speed in (1.0, 0.5, 1.0, 0.25)))
+    pool = labs(limit)
     told = requests(LABS, 300.0)
     # More than the fast servers take alone, in a burst that queues at their limit.
     burst = replace(told, arrival_s=np.minimum(told.arrival_s, 60 + told.arrival_s / 10))
