@@ -124,7 +124,7 @@ class _Learned:
         log_time_now: ln T of late.
         since_jump: ticks since the step was last seen to change at once.
         noise: variance of single observations of ln s.
-        flow: mean inter-token gaps per second.
+        busy: mean number of sequences that decode.
         weight: number of observations in the sums below, old ones counted less.
         sequences: mean of n.
         prefill: mean of p.
@@ -158,7 +158,7 @@ class _Learned:
     log_time_now: float = 0.0
     since_jump: float = 0.0
     noise: float = 0.0
-    flow: float = 0.0
+    busy: float = 0.0
     weight: float = 0.0
     sequences: float = 0.0
     prefill: float = 0.0
@@ -356,16 +356,17 @@ class Capacity:
         sequences, prefill, time = _point(signals)
         if not learned.ticks:
             learned.ticks = learned.weight = learned.since_jump = 1.0
-            learned.noise, learned.flow = _NOISE_FIRST**2, flow
+            learned.noise, learned.busy = _NOISE_FIRST**2, decoding
             learned.sequences = learned.sequences_now = sequences
             learned.prefill = learned.prompts_now = prefill
             learned.time, learned.log_time_now = time, math.log(time)
             return
         learned.ticks += 1
         learned.since_jump += 1
-        # A tick with little traffic says little.
-        weight = min(1.0, flow / learned.flow)
-        learned.flow += _SLOW * (flow - learned.flow)
+        # A tick with little traffic says little; it is counted by sequences, for of tokens a server
+        # that is throttled has few just then.
+        weight = min(1.0, decoding / learned.busy)
+        learned.busy += _SLOW * (decoding - learned.busy)
         off = math.log(time / line.factor(sequences, prefill)) - learned.log_step(line)
         limit = max(self.jump, _DEVIATIONS * math.sqrt(learned.noise))
         gain = 1.0
@@ -378,7 +379,9 @@ class Capacity:
         else:
             calm = _NOISE_CALM / max(_NOISE_CALM, math.sqrt(learned.noise))
             gain = weight * max(self.gain * calm, 1 / learned.since_jump)
-            learned.noise += _SLOW * (off * off - learned.noise)
+            # What is far off in a tick with little traffic may be a change, and is no scatter yet.
+            if abs(off) <= limit:
+                learned.noise += _SLOW * (off * off - learned.noise)
         learned.sequences_now += gain * (sequences - learned.sequences_now)
         learned.prompts_now += gain * (prefill - learned.prompts_now)
         learned.log_time_now += gain * (math.log(time) - learned.log_time_now)
@@ -557,7 +560,7 @@ def _learned(numbers: Mapping[str, float]) -> _Learned:
     ):
         return _Learned()
     learned = _Learned(*values)
-    divisors = (learned.flow, learned.time, learned.weight, learned.since_jump)
+    divisors = (learned.busy, learned.time, learned.weight, learned.since_jump)
     sound = min(divisors) > _NUMBER_LEAST and abs(learned.log_time_now) < _LOG_MOST
     return learned if not learned.ticks or sound else _Learned()
 

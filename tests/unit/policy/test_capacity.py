@@ -125,6 +125,16 @@ def test_a_throttle_is_seen_within_three_ticks(pool: Pool) -> None:
     assert after[one] / after[other] < 0.6 * before[one] / before[other]
 
 
+@pytest.mark.parametrize("slower", [2, 3, 5, 10])
+def test_a_throttle_is_seen_whatever_is_to_do(slower: int) -> None:
+    """A throttle that comes in a quiet tick is no scatter, and is believed in the next busy one."""
+    well = [{a: signals(0.02, load) for a in (A, B)} | {C: signals(0.08, 4)} for load in LOADS * 3]
+    ill = [tick | {A: signals(0.02 * slower, tick[B][Signal.RUNNING])} for tick in well]
+    quiet, busy = LOADS.index(3), LOADS.index(9)
+    targets, _ = after([*well, ill[quiet], ill[busy]])
+    assert targets.weights[A] == pytest.approx(100 / slower, rel=0.15)
+
+
 def test_a_tenant_in_the_cache_is_seen_within_four_ticks() -> None:
     """40 s after most KV blocks of a server were taken, its slots are near what is left."""
     wanted = learned(GPUS, [SetKvBlocks(200.0, 0, 900)])

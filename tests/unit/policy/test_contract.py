@@ -7,7 +7,7 @@ from random import Random
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from controller.core.model import Signal
 from controller.core.policy import WEIGHT_MAX, Policy, PolicyMemory
@@ -40,6 +40,16 @@ RANGES: Mapping[Signal, st.SearchStrategy[float]] = {
     Signal.AWAKE: st.sampled_from([0.0, 1.0]),
 }
 BACKEND: st.SearchStrategy[dict[str, float]] = st.fixed_dictionaries(dict(RANGES))  # type: ignore[arg-type]  # a Signal is a str
+# One with a good deal to do.
+LOADED: Mapping[str, float] = {
+    **dict.fromkeys(RANGES, 0.0),
+    Signal.RUNNING: 50.0,
+    Signal.WAITING: 2.0,
+    Signal.KV_USAGE: 0.25,
+    Signal.ITL_SECONDS_RATE: 50.0,
+    Signal.ITL_COUNT_RATE: 1000.0,
+    Signal.AWAKE: 1.0,
+}
 POOL = st.dictionaries(st.sampled_from(ADDRESSES), BACKEND, min_size=1)
 HISTORY = st.lists(POOL, min_size=1, max_size=4)
 
@@ -103,21 +113,36 @@ def test_equal_signals_give_equal_shares(
 
 
 @every_policy
-@pytest.mark.parametrize("worse", [Signal.WAITING, Signal.KV_USAGE])
 @modestly
 @given(history=st.lists(POOL, max_size=2), now=POOL, more=st.data())
-def test_more_trouble_never_raises_a_share(
-    policy: Policy, worse: Signal, history: list[Signals], now: Signals, more: st.DataObject
+def test_a_longer_queue_never_raises_a_share(
+    policy: Policy, history: list[Signals], now: Signals, more: st.DataObject
 ) -> None:
-    """Of two ticks that differ in one backend's queue or cache, the fuller one gives it less."""
+    """Of two ticks that differ in one backend's queue, the one with the longer gives it less."""
     memory = after(policy, history)
     victim = more.draw(st.sampled_from(sorted(now)))
-    value = now[victim][worse]
-    most = 1.0 if worse == Signal.KV_USAGE else 20_000.0
-    fuller = {**now, victim: {**now[victim], worse: more.draw(st.floats(value, most))}}
+    value = more.draw(st.floats(now[victim][Signal.WAITING], 20_000))
     before, _ = policy.step(now, memory)
-    then, _ = policy.step(fuller, memory)
+    then, _ = policy.step({**now, victim: {**now[victim], Signal.WAITING: value}}, memory)
     assert then.shares[victim] <= before.shares[victim] + 1e-12
+
+
+@every_policy
+@pytest.mark.parametrize("worse", [Signal.WAITING, Signal.KV_USAGE])
+@modestly
+@given(emptier=BACKEND, times=st.floats(1, 100), ticks=st.integers(1, 5))
+@example(emptier=LOADED, times=3.0, ticks=5)
+def test_of_two_backends_the_fuller_gets_no_more(
+    policy: Policy, worse: Signal, emptier: Mapping[str, float], times: float, ticks: int
+) -> None:
+    """Two that only differ in their queues or caches, and go on so, are weighed by these."""
+    most = 1.0 if worse == Signal.KV_USAGE else math.inf
+    fuller = {**emptier, worse: min(most, emptier[worse] * times)}
+    pool = {"A": emptier, "B": fuller}
+    memory: PolicyMemory = {}
+    for _ in range(ticks):
+        targets, memory = policy.step(pool, memory)
+        assert targets.shares["B"] <= targets.shares["A"] + 1e-12
 
 
 @every_policy
