@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _THROTTLED = 2.5
 # Three conversations about long documents hold so much of a KV cache.
-_FOREIGN_SEQUENCES, _FOREIGN_SHARE = 3, 0.8
+_FOREIGN_SEQUENCES, _FOREIGN_SHARE = 3, 0.9
 _OVERLOAD, _BURN = 2.4, 2.15
 
 
