@@ -112,18 +112,30 @@ def test_equal_signals_give_equal_shares(
         assert len(set(targets.weights.values())) == 1
 
 
-@every_policy
+@pytest.mark.parametrize(
+    ("policy", "worse"),
+    [
+        pytest.param(kind(), worse, id=f"{name}-{worse}")
+        for name, kind in REGISTRY.items()
+        for worse in (Signal.WAITING, Signal.KV_USAGE)
+        # How full a cache is says how many sequences fit, which servers of a kind share: a fuller
+        # one can be worth more than one of which nothing was known.
+        if (name, worse) != ("capacity", Signal.KV_USAGE)
+    ],
+)
 @modestly
 @given(history=st.lists(POOL, max_size=2), now=POOL, more=st.data())
-def test_a_longer_queue_never_raises_a_share(
-    policy: Policy, history: list[Signals], now: Signals, more: st.DataObject
+def test_more_trouble_never_raises_a_share(
+    policy: Policy, worse: Signal, history: list[Signals], now: Signals, more: st.DataObject
 ) -> None:
-    """Of two ticks that differ in one backend's queue, the one with the longer gives it less."""
+    """Of two ticks that differ in one backend's queue or cache, the fuller one gives it less."""
     memory = after(policy, history)
     victim = more.draw(st.sampled_from(sorted(now)))
-    value = more.draw(st.floats(now[victim][Signal.WAITING], 20_000))
+    value = now[victim][worse]
+    most = 1.0 if worse == Signal.KV_USAGE else 20_000.0
+    fuller = {**now, victim: {**now[victim], worse: more.draw(st.floats(value, most))}}
     before, _ = policy.step(now, memory)
-    then, _ = policy.step({**now, victim: {**now[victim], Signal.WAITING: value}}, memory)
+    then, _ = policy.step(fuller, memory)
     assert then.shares[victim] <= before.shares[victim] + 1e-12
 
 
