@@ -26,18 +26,17 @@ class StreamReport:
     Attributes:
         streams: How many were opened.
         broken: Streams that ended before their last event.
-        events: Of every event that was received: when, by the monotonic clock, and how many seconds
-            after it was sent.
+        delays_s: Of every event that was received: how many seconds after it was sent.
     """
 
     streams: int
     broken: int
-    events: Sequence[tuple[float, float]]
+    delays_s: Sequence[float]
 
     @property
     def worst_delay_s(self) -> float:
         """The longest delay of all."""
-        return max((delay_s for _, delay_s in self.events), default=0.0)
+        return max(self.delays_s, default=0.0)
 
 
 @contextmanager
@@ -55,31 +54,30 @@ async def measure(url: str, streams: int, seconds: float) -> StreamReport:
         *(_read_stream(url, seconds) for _ in range(streams)), return_exceptions=True
     )
     finished = [each for each in results if isinstance(each, list)]
-    events = [event for each in finished for event in each]
-    return StreamReport(streams, streams - len(finished), events)
+    delays_s = [delay_s for each in finished for delay_s in each]
+    return StreamReport(streams, streams - len(finished), delays_s)
 
 
-async def _read_stream(url: str, seconds: float) -> list[tuple[float, float]]:
-    """When each event came, and how late.
+async def _read_stream(url: str, seconds: float) -> list[float]:
+    """How late each event came.
 
     Raises:
         ConnectionError: The stream ended early.
     """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    events: list[tuple[float, float]] = []
+    delays_s: list[float] = []
     try:
         request = f"GET {parts.path}?seconds={seconds} HTTP/1.0\r\nHost: lab\r\n\r\n"
         writer.write(request.encode())
         while line := await reader.readline():
             if line.startswith(b"data: ") and not _LAST.startswith(line):
-                now_s = time.monotonic()
-                events.append((now_s, now_s - float(line[6:])))
+                delays_s.append(time.monotonic() - float(line[6:]))
             elif line and _LAST.startswith(line) and line.startswith(b"data"):
-                return events
+                return delays_s
     finally:
         writer.close()
-    raise ConnectionError(f"ended after {len(events)} events")
+    raise ConnectionError(f"ended after {len(delays_s)} events")
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,9 @@ from tests.integration.prometheus_faults import Told, always, raw, serving, sile
 pytestmark = pytest.mark.integration
 
 POOL = PoolQuery(name="llm", signals=(Signal.RUNNING,), static={"a:1": "a:1"})
+# Of a server that is there to be waited for in vain; the others get the time of a tick.
 TIMEOUT_S = 0.5
+TICK_S = 10.0
 # Two processors shared with other servers: late is not unbounded.
 PATIENCE_S = 2.0
 REFUSED_QUERY = {
@@ -28,7 +30,7 @@ REFUSED_QUERY = {
 
 @contextmanager
 def source(
-    url: str, timeout_s: float = TIMEOUT_S, max_answer_bytes: int = 1 << 20
+    url: str, timeout_s: float = TICK_S, max_answer_bytes: int = 1 << 20
 ) -> Iterator[PrometheusSource]:
     """A source of one pool at an address."""
     client = PrometheusClient(
@@ -41,7 +43,7 @@ def source(
 
 
 def fault_of(
-    url: str, timeout_s: float = TIMEOUT_S, max_answer_bytes: int = 1 << 20
+    url: str, timeout_s: float = TICK_S, max_answer_bytes: int = 1 << 20
 ) -> tuple[SourceFault, str]:
     """The fault of one observation, and its sentence."""
     with source(url, timeout_s, max_answer_bytes) as asking:
@@ -112,7 +114,7 @@ def test_silence_times_out() -> None:
     """A server that never answers costs the time allowed, once, and no more."""
     with silent() as url:
         started_s = time.monotonic()
-        fault, _ = fault_of(url)
+        fault, _ = fault_of(url, TIMEOUT_S)
         assert fault is SourceFault.TIMED_OUT
         assert TIMEOUT_S <= time.monotonic() - started_s < TIMEOUT_S + PATIENCE_S
 
@@ -130,7 +132,7 @@ def test_drip_is_bounded_in_total(first: bytes, drip: bytes) -> None:
     """A server that always sends one more byte in time cannot hold a tick beyond its time."""
     with raw(first, drip) as url:
         started_s = time.monotonic()
-        fault, _ = fault_of(url)
+        fault, _ = fault_of(url, TIMEOUT_S)
         assert fault is SourceFault.TIMED_OUT
         assert time.monotonic() - started_s < TIMEOUT_S + PATIENCE_S
 
@@ -164,6 +166,22 @@ def test_broken_connection(sent: bytes, fault: SourceFault) -> None:
     with raw(sent) as url:
         found, _ = fault_of(url)
         assert found is fault
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        ("400 Bad Request", SourceFault.NOT_PROMETHEUS),
+        ("401 Unauthorized", SourceFault.UNAUTHORISED),
+        ("503 Service Unavailable", SourceFault.UNAVAILABLE),
+    ],
+)
+def test_a_failure_that_breaks_off_keeps_its_status(status: str, fault: SourceFault) -> None:
+    """What was told of a failure before the connection broke is told, and its status counts."""
+    with raw(f"HTTP/1.1 {status}\r\nContent-Length: 1000\r\n\r\nwrong door".encode()) as url:
+        found, message = fault_of(url)
+        assert found is fault
+        assert message.endswith(f"answered {status[:3]}: wrong door")
 
 
 def test_answer_beyond_the_limit_is_not_read_to_its_end() -> None:

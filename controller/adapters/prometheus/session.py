@@ -7,11 +7,12 @@ the total time is bounded, the JSON is parsed once, and `warnings` are kept.
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import requests
+import urllib3.exceptions
 from requests.utils import get_environ_proxies
 
 from controller.adapters.prometheus.endpoint import Endpoint
@@ -160,17 +161,23 @@ class PrometheusSession(requests.Session):
             # A redirect turns POST into GET and may carry credentials elsewhere.
             allow_redirects=False,
         )
+        body = bytearray()
         with response:
-            body = self._read(response, deadline_s)
-        return _Raw(response.status_code, response.headers.get("Location"), body)
+            try:
+                for piece in self._pieces(response, deadline_s):
+                    body += piece
+            except urllib3.exceptions.ProtocolError:
+                # A status of failure holds without the rest of its text. A TLS port that is
+                # addressed without TLS says what is wrong, and resets the connection behind it.
+                if response.status_code == requests.codes.ok:
+                    raise
+        return _Raw(response.status_code, response.headers.get("Location"), bytes(body))
 
-    def _read(self, response: requests.Response, deadline_s: float) -> bytes:
-        """Read the body piece by piece as it arrives, against the deadline and the size limit."""
-        pieces: list[bytes] = []
+    def _pieces(self, response: requests.Response, deadline_s: float) -> Iterator[bytes]:
+        """The body piece by piece as it arrives, against the deadline and the size limit."""
         size = 0
         # read1 returns what one receive brings; read would wait on a dripping body for all of it.
         while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
-            pieces.append(piece)
             size += len(piece)
             if time.monotonic() > deadline_s:
                 raise timed_out(self._endpoint.place(), self._endpoint.timeout_s)
@@ -180,4 +187,4 @@ class PrometheusSession(requests.Session):
                     f"{self._endpoint.place()} answered more than"
                     f" {self._endpoint.max_answer_bytes} bytes",
                 )
-        return b"".join(pieces)
+            yield piece

@@ -71,7 +71,7 @@ def test_a_backend_that_is_silent(plant: Plant) -> None:
     samples = plant.counted("silent", 1)
     assert samples.value("nginx_lb_upstream_responses_total", pool="silent", code="504") == 1
     for name in ("nginx_lb_upstream_response_seconds_sum", "nginx_lb_request_seconds_sum"):
-        assert samples.value(name, pool="silent") == pytest.approx(SILENCE_S, abs=NEAR_S)
+        assert SILENCE_S - NEAR_S < samples.value(name, pool="silent") < 2 * SILENCE_S
     assert samples.value("nginx_lb_upstream_header_seconds_count", pool="silent") == 0
 
 
@@ -104,7 +104,7 @@ def test_a_fallback_counts_for_the_pool_that_answered(plant: Plant) -> None:
 
 
 def test_latencies_are_those_of_the_client(plant: Plant) -> None:
-    """The first byte and the last one come when the client says they came."""
+    """A first and a last byte come after the backend sent and before the client has them."""
     with contextlib.closing(plant.connect()) as connection:
         start_s = time.monotonic()
         connection.request("POST", "/late/x", b"{}")
@@ -112,14 +112,13 @@ def test_latencies_are_those_of_the_client(plant: Plant) -> None:
         first_s = time.monotonic() - start_s
         answer.read()
         whole_s = time.monotonic() - start_s
-    assert whole_s > first_s + REST_S / 2 > FIRST_S
     samples = plant.counted("late", 1)
-    for name, seconds in (
-        ("nginx_lb_upstream_header_seconds", first_s),
-        ("nginx_lb_upstream_response_seconds", whole_s),
-        ("nginx_lb_request_seconds", whole_s),
+    for name, least_s, most_s in (
+        ("nginx_lb_upstream_header_seconds", FIRST_S, first_s),
+        ("nginx_lb_upstream_response_seconds", FIRST_S + REST_S, whole_s),
+        ("nginx_lb_request_seconds", FIRST_S + REST_S, whole_s),
     ):
-        assert samples.value(f"{name}_sum", pool="late") == pytest.approx(seconds, abs=NEAR_S)
+        assert least_s - NEAR_S < samples.value(f"{name}_sum", pool="late") < most_s + NEAR_S
         assert samples.value(f"{name}_count", pool="late") == 1
 
 

@@ -3,7 +3,6 @@
 import http.client
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -35,19 +34,6 @@ def test_applied_generation_is_served_and_on_disk(tmp_path: Path, way: Way) -> N
         assert actuator.view().generation == running.generation() == wanted.generation
         await_true(lambda: actuator.view().live_workers == 2, 5, "the workers of before are gone")
         assert actuator.served_text() == wanted.text
-
-
-def test_quick_enough(tmp_path: Path, way: Way) -> None:
-    """From the push to the confirmation half of the changes take at most 0.6 s."""
-    durations_s = []
-    with nginx(tmp_path) as running, way_to(running, way) as actuator:
-        for weight in range(1, 10):
-            wanted = file_of(weight)
-            started_s = time.monotonic()
-            actuator.apply(wanted.generation, wanted.text)
-            durations_s.append(time.monotonic() - started_s)
-    # Twice the promise: the machine of a test run has other things to do.
-    assert sorted(durations_s)[4] <= 1.2
 
 
 def test_what_is_live_is_not_reloaded(tmp_path: Path, way: Way) -> None:
