@@ -9,8 +9,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench import provenance
 from bench.fleet_exporter import instance
 from controller.adapters.nginx import (
     Endpoint,
@@ -305,24 +304,9 @@ def _say(what: str, value: object) -> None:
     print(f"{what}: {json.dumps(value)}", flush=True)
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def _machine() -> str:
-    cores = len(os.sched_getaffinity(0))
-    system = f"{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
-    return f"{cores} cores, {system}"
-
-
 def _write(found: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    head = {
-        "command": "make bench-control",
-        "commit": _git("rev-parse", "--short", "HEAD"),
-        "machine": _machine(),
-    }
+    head = provenance.head("make bench-control")
     (RESULTS / "control.json").write_text(json.dumps(head | found, indent=2) + "\n")
     (RESULTS / "control.md").write_text(_page(head, found))
     print(f"written: {RESULTS / 'control.json'} and control.md")

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.provenance import head
 from lab.containers import container, docker
 from lab.processes import free_port
 
@@ -38,9 +38,7 @@ def main() -> int:
     for run in runs:
         print("  ".join(f"{name} {seconds:.1f} s" for name, seconds in run.items()), flush=True)
     result = {
-        "command": "python -m bench.stack",
-        "commit": commit(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.release()}",
+        **head("make bench-stack"),
         "engine": docker("version", "--format", "{{.Server.Version}}").strip(),
         "runs_s": runs,
     }
@@ -95,12 +93,6 @@ def confirmed(project: str) -> bool:
     said = json.loads(docker("exec", controller, "vllm-nginx-lb", "status", "--json"))
     generation = said["generation"]
     return generation["applied"] == generation["served"] and generation["served"] in text
-
-
-def commit() -> str:
-    """What was measured, for the results."""
-    argv = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(argv, check=True, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

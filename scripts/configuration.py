@@ -4,7 +4,6 @@ python -m scripts.configuration            writes the page
 python -m scripts.configuration --check    writes nothing; exits 1 where the page is another
 """
 
-import argparse
 import inspect
 import re
 import sys
@@ -17,8 +16,9 @@ from controller.core.policy import Policy
 from controller.policy.registry import REGISTRY
 from scripts.configuration_example import example
 from scripts.configuration_keys import Key, Mapped, parameters, paths_of, sections, syntax
+from scripts.generated import Generated
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+PAGE = Path("docs/configuration.md")
 
 _HEAD = f"""\
 # Configuration
@@ -215,33 +215,7 @@ def _cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-def stale(path: Path = PAGE) -> str:
-    """Why the page is not what the models say, in a sentence; "" where it is.
-
-    Raises:
-        ValueError: A key, a parameter or a policy is not described.
-    """
-    if path.exists() and path.read_text(encoding="utf-8") == page():
-        return ""
-    return f"{path} is not what the models say: run python -m scripts.configuration"
-
-
-def main() -> int:
-    """Write or check the page; the exit code says whether it is what the models say."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    try:
-        if parser.parse_args().check:
-            fault = stale()
-        else:
-            fault = ""
-            PAGE.write_text(page(), encoding="utf-8")
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        sys.stderr.write(f"{fault}\n")
-    return 1 if fault else 0
-
+GENERATED = Generated("scripts.configuration", lambda _: {PAGE: page()})
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(GENERATED.main())

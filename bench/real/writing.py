@@ -1,8 +1,6 @@
 """Writes real.json, real.md and real.svg."""
 
 import json
-import os
-import platform
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -10,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import provenance
 from bench.real.install import LOCKS, pinned
 from bench.real.journal import Journal
 from bench.real.measuring import ROOT, Settings
@@ -40,9 +39,7 @@ def _head(
 ) -> dict[str, Any]:
     session = journal.session or {}
     return {
-        "command": "make bench-real",
-        "commit": _first_line("git", "describe", "--always", "--dirty", "--abbrev=10"),
-        "machine": machine(),
+        **provenance.head("make bench-real"),
         "versions": versions(),
         "settings": {**asdict(settings), "length": settings.length},
         "repeats": len({run.repeat for run in plan}),
@@ -68,13 +65,6 @@ def versions() -> dict[str, str]:
         **{name: pins[package] for name, package in _PACKAGES.items()},
         **{name: match[0] if match else "unknown" for name, match in numbers.items()},
     }
-
-
-def machine() -> str:
-    """The machine in one line."""
-    cores = len(os.sched_getaffinity(0))
-    system = f"{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
-    return f"{cores} cores, {system}"
 
 
 def _first_line(*command: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench import provenance
 from bench.research import first_minute, low_load, no_reload, persisted, size_classes
 from bench.research.page import found_of, page_of
 from bench.research.question import play
@@ -41,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         played = play(QUESTIONS[name], processes, options.seeds)
         results[name] = found_of(QUESTIONS[name], played)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-    head = _head(arguments)
+    again = ["python -m bench.research", *arguments] if arguments else ["make bench-research"]
+    head = provenance.head(" ".join(again))
     page = page_of(head, results)
     out = options.out or (None if options.names or options.seeds else RESULTS)
     if out is None:
@@ -64,19 +64,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if strange := sorted(set(options.names) - QUESTIONS.keys()):
         parser.error(f"{', '.join(strange)}: expected some of {', '.join(QUESTIONS)}")
     return options
-
-
-def _head(arguments: Sequence[str]) -> dict[str, str]:
-    git = ["git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip()
-    system = f"{platform.machine()}, Python {platform.python_version()}"
-    return {
-        "command": " ".join(["python -m bench.research", *arguments])
-        if arguments
-        else "make bench-research",
-        "commit": commit,
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {system}",
-    }
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ The full suite writes bench/results/latest.json, latest.md and their plots. A pa
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.provenance import head
 from bench.suite.cells import Cell, cells_of
 from bench.suite.contenders import CONTENDERS, HEADLINE, REFERENCE
 from bench.suite.evaluating import evaluate
@@ -54,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = evaluate(
         cells, contenders, seeds=seeds, processes=options.processes, on_task=_progress(cells, seeds)
     )
-    report = report_of(cells, rows, skipped, _head(arguments))
+    again = ["python -m bench.suite", *arguments] if arguments else ["make bench"]
+    report = report_of(cells, rows, skipped, head(" ".join(again)))
     print(summary_of(report))
     partial = options.quick or options.scenarios or options.policies or options.seeds
     out = options.out or (None if partial else RESULTS)
@@ -123,18 +122,6 @@ def _progress(cells: Sequence[Cell], seeds: int | None) -> Callable[[Task, float
             )
 
     return say
-
-
-def _head(arguments: Sequence[str]) -> dict[str, str]:
-    command = " ".join(["python -m bench.suite", *arguments]) if arguments else "make bench"
-    git = ["git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip()
-    system = f"{platform.machine()}, Python {platform.python_version()}"
-    return {
-        "command": command,
-        "commit": commit,
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {system}",
-    }
 
 
 def _write(report: Report, contenders: Sequence[Contender], out: Path) -> None:

@@ -1,7 +1,6 @@
 """The reference of the configuration: it says what the models say, all of it, and nothing else."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from pydantic import Field, create_model
 from controller.app.config import Config, Section
 from controller.app.environment import VARIABLES
 from controller.policy.registry import REGISTRY
-from scripts.configuration import PAGE, page, stale
+from scripts.configuration import page
 from scripts.configuration_example import example
 from scripts.configuration_keys import Key, keys_of, parameters, sections
 
@@ -34,21 +33,6 @@ def rows(text: str) -> dict[str, list[list[str]]]:
     return found
 
 
-def test_the_page_is_what_the_models_say() -> None:
-    """The page under version control is the one that the models make now."""
-    assert not stale()
-
-
-def test_another_page_is_stale(tmp_path: Path) -> None:
-    """A page that was edited by hand, or is not there, is told of by its name."""
-    copy = tmp_path / "configuration.md"
-    assert str(copy) in stale(copy)
-    copy.write_text(page())
-    assert not stale(copy)
-    copy.write_text(page().replace("10s", "15s", 1))
-    assert str(copy) in stale(copy)
-
-
 def test_the_page_has_every_key() -> None:
     """Each section of the schema is a table with exactly its keys, each with a meaning."""
     of_schema = sorted(
@@ -56,7 +40,7 @@ def test_the_page_has_every_key() -> None:
         for each in [SCHEMA, *SCHEMA["$defs"].values()]
         if "properties" in each
     )
-    tables = rows(PAGE.read_text())
+    tables = rows(page())
     of_page = [
         [row[0].strip("`") for row in tables[title]]
         for title in ["Sections", *(path for path, _ in dict(KEYS).items() if path)]

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from grafana.generate import DIRECTORY
+from grafana.generate import DASHBOARDS
+from scripts.generated import ROOT
 
 
 def committed() -> list[Path]:
     """Their files."""
-    return sorted(DIRECTORY.glob("*.json"))
+    return sorted((ROOT / DASHBOARDS).glob("*.json"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import pytest
 
 from controller.core.reasons import BackendReason
 from grafana import looks
-from grafana.generate import DIRECTORY, main, stale
 from grafana.queries import panels, queries
 from tests.unit.grafana.conftest import committed
 from tests.unit.grafana.lints_panels import leads_somewhere
@@ -40,28 +39,6 @@ def test_there_are_three_dashboards(boards: Boards) -> None:
         "lb-controller",
     }
     assert {board["schemaVersion"] for board in boards.values()} == {42}
-
-
-def test_the_committed_json_is_what_the_code_makes() -> None:
-    """Nobody edited it, and nobody forgot to generate it."""
-    assert stale(DIRECTORY) == []
-
-
-def test_a_stale_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--check` fails and says which file is edited, missing, or made by nothing."""
-    assert main(["--directory", str(tmp_path)]) == 0
-    assert main(["--check", "--directory", str(tmp_path)]) == 0
-    edited = tmp_path / "fleet.json"
-    edited.write_text(edited.read_text(encoding="utf-8").replace("Now", "Then"), encoding="utf-8")
-    (tmp_path / "backend.json").unlink()
-    (tmp_path / "more.json").write_text("{}", encoding="utf-8")
-    assert main(["--check", "--directory", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert [name for name in ("fleet", "backend", "more", "controller") if name in said] == [
-        "fleet",
-        "backend",
-        "more",
-    ]
 
 
 def test_every_reason_of_the_controller_has_words() -> None:

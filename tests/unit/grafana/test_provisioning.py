@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 import grafana
-from grafana.generate import DIRECTORY
 
 _HOME = Path(grafana.__file__).parent
 _PROVISIONING = _HOME / "provisioning"
@@ -29,7 +28,7 @@ def test_data_sources_have_the_uids_that_others_name() -> None:
     sources = {each["uid"]: each for each in _read("datasources/datasources.yml")["datasources"]}
     assert set(sources) == {"prometheus", "alertmanager"}
     assert sources["prometheus"]["jsonData"]["alertmanagerUid"] in sources
-    fleet = yaml.safe_load((DIRECTORY / "fleet.json").read_text(encoding="utf-8"))
+    fleet = yaml.safe_load((_HOME / "dashboards" / "fleet.json").read_text(encoding="utf-8"))
     chosen = fleet["templating"]["list"][0]
     assert chosen["current"]["value"] in sources
     assert chosen["query"] == sources[chosen["current"]["value"]]["type"]
@@ -50,7 +49,7 @@ def test_the_home_dashboard_is_one_of_those_provided() -> None:
     """Under the directory that is provisioned, in a folder, with a name that exists."""
     home = Path(_settings()["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert home.parent.parent == Path(_settings()["DASHBOARDS_PATH"])
-    assert (DIRECTORY / home.name).exists()
+    assert (_HOME / "dashboards" / home.name).exists()
 
 
 def test_strangers_may_only_look() -> None:
