@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import functools
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +17,12 @@ from pathlib import Path
 
 POLL_S = 0.02
 STOP_S = 5.0
+# A process that ends is told of at once; one that only starts has this long on a busy machine.
+READY_S = 60.0
+# Linux gives out ports from 32768 on by itself, so these are free until somebody asks for them.
+# "first-last" in the variable keeps programs that run at the same time apart.
+PORTS_VARIABLE = "LAB_PORTS"
+PORTS = "10000-32767"
 PR_SET_PDEATHSIG = 1
 
 
@@ -22,11 +30,26 @@ class NotReadyError(Exception):
     """A child process died or did not become ready in time; the message ends with its log."""
 
 
+@functools.cache
+def _ports() -> Iterator[int]:
+    """All ports of the range, each once, in an order of this process alone."""
+    first, last = map(int, os.environ.get(PORTS_VARIABLE, PORTS).split("-"))
+    ports = list(range(first, last + 1))
+    random.shuffle(ports)
+    return iter(ports)
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody listens on, and nobody was given before.
+
+    Raises:
+        NotReadyError: There is none left in the range.
+    """
+    for port in _ports():
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NotReadyError(f"no port is left of {os.environ.get(PORTS_VARIABLE, PORTS)}")
 
 
 def answers(url: str) -> bool:
@@ -56,8 +79,12 @@ def await_true(
         NotReadyError: It did not hold within `timeout_s` seconds; `what` names it.
     """
     deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
+    while True:
+        # Asked for the last time behind the deadline: this process may have stood still meanwhile.
+        is_late = time.monotonic() > deadline_s
+        if condition():
+            return
+        if is_late:
             raise NotReadyError(f"not within {timeout_s:g} s: {what}")
         time.sleep(poll_s)
 
@@ -108,7 +135,7 @@ class Child:
         """Whether the process has not ended."""
         return self.process.poll() is None
 
-    def await_ready(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def await_ready(self, condition: Callable[[], bool], timeout_s: float = READY_S) -> None:
         """Wait until the condition holds; a process that ends first is an error.
 
         Raises:
@@ -155,7 +182,7 @@ def child(
     log: Path,
     *,
     ready: Callable[[], bool] | None = None,
-    timeout_s: float = 20.0,
+    timeout_s: float = READY_S,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Child]:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from lab.processes import free_port
+from lab.processes import READY_S, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def mail_server(
         # Its prompts are others than those that Alertmanager knows.
         auth_exclude_mechanism=["LOGIN"],
         authenticator=authenticate if login else None,
+        ready_timeout=READY_S,
     )
     controller.start()
     try:

@@ -97,7 +97,8 @@ start_engine() {
     tries=$((start_s * 2))
     until answers; do
         tries=$((tries - 1))
-        if [ $tries -le 0 ] || { [ $tries -lt $((start_s * 2 - 4)) ] && ! find_own; }; then
+        # It is its process id file that tells it; read from a cold disk, that takes a while.
+        if [ $tries -le 0 ] || { [ $tries -lt $((start_s * 2 - 40)) ] && ! find_own; }; then
             tail -n 5 "$log" >&2
             fail "dockerd did not start within $start_s s, or ended"
         fi

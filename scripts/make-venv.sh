@@ -14,8 +14,14 @@ else
     "$python" -m venv --clear "$venv"
 fi
 
+# A download that breaks off, or an index that fails now and then, costs another try.
 pip() {
-    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@"
+    for pause in 5 20 fail; do
+        "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" &&
+            return 0
+        [ $pause = fail ] || sleep $pause
+    done
+    return 1
 }
 
 echo "virtual environment: installing what requirements-dev.lock pins (a minute or two)"

@@ -67,12 +67,21 @@ make_base() {
     [ "$(kind $base)" = absent ] || return 0
     command -v mmdebstrap >/dev/null || {
         [ "$(id -u)" -eq 0 ] || fail "there is no mmdebstrap; install it"
-        say "installing mmdebstrap"
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends mmdebstrap \
-            >/dev/null
+        "$(dirname "$0")/system-packages.sh" mmdebstrap
     }
-    say "making $base"
+    for pause in 5 20 fail; do
+        say "making $base"
+        if debian >"$work/base.tar"; then break; fi
+        [ $pause != fail ] || fail "mmdebstrap could not make $base"
+        sleep $pause
+    done
+    docker import --change "LABEL $label=base" "$work/base.tar" "$base" >/dev/null
+    rm "$work/base.tar"
+    [ "$(kind $base)" = stand-in ] || fail "$base was not made"
+}
+
+# debian: prints the file system as a tar archive.
+debian() {
     # The number of the public images is taken before a package takes it for its own user.
     # shellcheck disable=SC2016 # $1 is that of the hook
     mmdebstrap --quiet --variant=minbase --include="$packages" \
@@ -81,9 +90,7 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        bookworm - ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} |
-        docker import --change "LABEL $label=base" - "$base" >/dev/null
-    [ "$(kind $base)" = stand-in ] || fail "$base was not made"
+        bookworm - ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
 }
 
 # derive IMAGE: builds it from the Dockerfile on standard input, which follows FROM and the label.

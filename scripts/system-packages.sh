@@ -15,7 +15,7 @@ saved=$policy.before-vllm-nginx-lb   # the machine's own, while ours stands in
 mark="# Stands here while system-packages.sh of vllm-nginx-lb runs as process "
 as_root=                             # "sudo" where needed
 others="prometheus-alertmanager prometheus-nginx-exporter mtail logrotate wrk systemd iproute2 \
-procps curl openssl"
+procps curl openssl mmdebstrap"
 new_services=                        # those that this run brings in
 work=                                # a temporary directory for logs
 
@@ -40,7 +40,8 @@ is_there() {
         prometheus-alertmanager)
             command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null
             ;;
-        prometheus-nginx-exporter | mtail | logrotate | wrk | curl | openssl) command -v "$1" >/dev/null ;;
+        prometheus-nginx-exporter | mtail | logrotate | wrk | curl | openssl | mmdebstrap)
+            command -v "$1" >/dev/null ;;
         systemd) command -v systemd-analyze >/dev/null ;;
         procps) command -v pgrep >/dev/null ;;
         iproute2) command -v ip >/dev/null ;;
@@ -111,15 +112,18 @@ apt_get() {
 }
 
 install_packages() {
-    # shellcheck disable=SC2086 # a list of words
-    apt_get install -y --no-install-recommends $1 && return 0
-    say "once more, with fresh package lists"
-    apt_get update || { cat "$work/apt.log" >&2; fail "apt-get update failed"; }
-    # shellcheck disable=SC2086 # a list of words
-    apt_get install -y --no-install-recommends $1 || {
-        cat "$work/apt.log" >&2
-        fail "could not install: $1"
-    }
+    # The lists may be old or locked, and mirrors fail now and then.
+    for pause in 0 5 20 fail; do
+        # shellcheck disable=SC2086 # a list of words
+        apt_get install -y --no-install-recommends $1 && return 0
+        [ $pause = fail ] || {
+            say "once more, with fresh package lists"
+            sleep $pause
+            apt_get update || :
+        }
+    done
+    cat "$work/apt.log" >&2
+    fail "could not install: $1"
 }
 
 switch_off() {

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from lab.processes import PORTS, PORTS_VARIABLE
+
 SERVERS = (
     "nginx",
     "prometheus",
@@ -24,7 +26,7 @@ SERVERS = (
 PROC = Path("/proc")
 TOKEN = f"VLLM_NGINX_LB_TEST_RUN={uuid.uuid4().hex}"
 # A process that was told to end is given this long to be gone.
-GONE_S = 2.0
+GONE_S = 20.0
 POLL_S = 0.05
 LISTEN = "0A"  # the state of a socket in /proc/net/tcp
 
@@ -46,6 +48,16 @@ class FilesAndOneStack(LoadFileScheduling):  # type: ignore[misc]  # it ships no
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndOneStack:
     """How tests are shared out with `-n`."""
     return FilesAndOneStack(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several processes takes its ports from a range of its own."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        first, last = map(int, PORTS.split("-"))
+        share = (last + 1 - first) // worker["workercount"]
+        first += share * int(worker["workerid"].removeprefix("gw"))
+        os.environ[PORTS_VARIABLE] = f"{first}-{first + share - 1}"
 
 
 @pytest.hookimpl(tryfirst=True)

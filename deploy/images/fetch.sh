@@ -33,11 +33,21 @@ if ! "$python" -m pip --version >/dev/null 2>&1; then
 fi
 mkdir "$work/packages"
 
+# A download that breaks off, or an index that fails now and then, costs another try.
+download() {
+    for pause in 5 20 fail; do
+        "$python" -m pip download --quiet --no-input --disable-pip-version-check \
+            --python-version 3.11 --only-binary=:all: --require-hashes -r "$1" \
+            -d "$work/packages" && return 0
+        [ $pause = fail ] || sleep $pause
+    done
+    return 1
+}
+
 # Each lock by itself: it is whole, and pip would refuse a second line for the same package.
 for lock in $locks; do
     echo "image packages: wheels of $lock"
-    "$python" -m pip download --quiet --no-input --disable-pip-version-check \
-        --python-version 3.11 --only-binary=:all: --require-hashes -r "$lock" -d "$work/packages"
+    download "$lock"
 done
 
 if grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release && command -v apt-get >/dev/null; then

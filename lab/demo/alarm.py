@@ -36,7 +36,7 @@ Details = Sequence[str] | None
 # Two minutes of `for` become two seconds.
 PACE = 60
 # The longest wait for one step; each takes ten seconds on a machine that keeps pace.
-STEP_S = 20.0
+STEP_S = 40.0
 # What the whole act is given.
 ALARM_S = 30.0
 # Enough for requests on every backend at any moment, too few to fill one: an engine that is idle

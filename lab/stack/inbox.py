@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import datetime as dt
+import itertools
 import json
 import signal
 import sys
@@ -28,11 +29,13 @@ class Inbox:
 
     def __init__(self) -> None:
         self.kept: collections.deque[dict[str, Any]] = collections.deque(maxlen=MOST_KEPT)
+        self._numbers = itertools.count(1)
 
     def keep(self, kind: str, title: str, content: object) -> None:
         """Keep one piece, and say so."""
         at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        self.kept.appendleft({"at": at, "kind": kind, "title": title, "content": content})
+        piece = {"number": next(self._numbers), "at": at, "kind": kind, "title": title}
+        self.kept.appendleft({**piece, "content": content})
         print(f"inbox: {kind}: {title}", flush=True)
 
     async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls

@@ -199,4 +199,6 @@ def _remove(group: Path) -> None:
 
 def install_from_here(host: Host, venv: str) -> None:
     """Give a virtual environment there what the lock names, from this one and without a network."""
-    host.run(f"{sys.executable} {Path(__file__).with_name('copy_packages.py')} {venv}")
+    host.run(
+        f"{sys.executable} {Path(__file__).with_name('copy_packages.py')} {venv}", timeout_s=240
+    )

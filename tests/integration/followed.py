@@ -41,7 +41,7 @@ class Page:
 
 def typed(host: Host, block: str) -> str:
     """Run a block as root of a hardened machine would, whose files nobody else may read."""
-    return host.run(f"umask 077\n{_NETWORK.sub('', block)}")
+    return host.run(f"umask 077\n{_NETWORK.sub('', block)}", timeout_s=240)
 
 
 INSTALL = Page(DOCS / "install.md")

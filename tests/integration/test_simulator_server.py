@@ -19,6 +19,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab.processes import free_port
 from simulator.presets import LAB
 from simulator.server import ServerConfig, start
 
@@ -40,14 +41,6 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end_s, f"not within {DEADLINE_S:.0f} s: {what}"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,18 +421,18 @@ class TestFaults:
 
     def test_freeze_engine(self, own: Simulated) -> None:
         """A frozen engine shows running requests and no tokens, until it goes on where it was."""
-        with own.stream(max_tokens=60) as response:
+        with own.stream(max_tokens=200) as response:
             own.wait_for("vllm:num_requests_running", 1)
             own.control(fault="freeze_engine")
             tokens = own.metric("vllm:generation_tokens_total")
             with pytest.raises(requests.ReadTimeout):
                 own.post("/v1/completions", {"prompt": "a"}, timeout_s=SILENCE_S)
             assert own.get("/health").status_code == 200
-            assert own.metric("vllm:generation_tokens_total") == tokens < 60
+            assert own.metric("vllm:generation_tokens_total") == tokens < 200
             assert own.metric("vllm:num_requests_running") == 1
             assert own.metric("vllm:num_requests_waiting") == 0
             own.control(fault="none")
-            assert len(events(response)) == 61
+            assert len(events(response)) == 201
 
     def test_freeze_of_an_idle_engine(self, own: Simulated) -> None:
         """Requests that come to a frozen engine are invisible, and served when it goes on."""
@@ -451,7 +444,7 @@ class TestFaults:
 
     def test_sleep(self, own: Simulated) -> None:
         """A sleeping engine runs nothing, and all wait; awake, it finishes what it had."""
-        with own.stream(max_tokens=30) as first:
+        with own.stream(max_tokens=100) as first:
             own.wait_for("vllm:num_requests_running", 1)
             own.control(fault="sleep")
             with own.stream(max_tokens=5) as second:
@@ -463,7 +456,7 @@ class TestFaults:
                 assert own.get("/health").status_code == 200
                 own.control(fault="none")
                 assert own.metric("vllm:engine_sleep_state", sleep_state="awake") == 1
-                assert (len(events(first)), len(events(second))) == (31, 6)
+                assert (len(events(first)), len(events(second))) == (101, 6)
         own.wait_for("vllm:num_requests_waiting", 0)
 
     def test_client_leaves_a_stream(self, own: Simulated) -> None:
@@ -502,13 +495,18 @@ class TestLife:
 
     def test_pace_does_not_drift(self, shared: Simulated) -> None:
         """A hundred steps last a hundred times a step, whatever each write cost."""
-        began_s = time.monotonic()
-        with shared.stream(max_tokens=100) as response:
-            events(response)
         expected_s = 100 * LAB.step_s(0, 1, 0)
-        took_s = time.monotonic() - began_s
-        # Above: the way there and back, on a machine that does other things besides.
-        assert expected_s - 0.01 <= took_s <= expected_s + 0.5
+
+        def took_s() -> float:
+            began_s = time.monotonic()
+            with shared.stream(max_tokens=100) as response:
+                events(response)
+            return time.monotonic() - began_s
+
+        lasted_s = [took_s() for _ in range(3)]
+        assert min(lasted_s) >= expected_s - 0.01
+        # Above: the way there and back. A drift is in each of them, what the machine does is not.
+        assert min(lasted_s) <= expected_s + 0.5
 
     def test_servers_share_a_process(self) -> None:
         """Several servers in one event loop have their own ports, engines and metrics."""

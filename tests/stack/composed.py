@@ -200,6 +200,9 @@ def override(rules: Path) -> dict[str, Any]:
     added["services"]["inbox"] = {"volumes": kept}
     added["services"][LOAD] = {"environment": {"LOAD_INCIDENTS": "off", "LOAD_RATE": str(RATE)}}
     added["services"]["prometheus"] = {"volumes": [f"{rules}:/etc/prometheus/rules:ro"]}
+    # Where some twenty containers start at once, a check may be late more than three times.
+    for name in (*BACKENDS, NGINX, SECOND_NGINX, CONTROLLER, SECOND_CONTROLLER, "prometheus"):
+        added["services"].setdefault(name, {}).setdefault("healthcheck", {})["retries"] = 20
     return added
 
 
@@ -213,7 +216,7 @@ def environment(port: int, project: str) -> str:
         "LB_MIN_INTERVAL": "4s",
         "LB_REPLICAS": 2,
         # A kept connection into a network that was cut is silent: so long a request waits on it.
-        "LB_READ_TIMEOUT": "15s",
+        "LB_READ_TIMEOUT": "20s",
         # Some eighty requests.
         "LB_LOG_MAX_BYTES": 50_000,
         "NOTIFY_GROUP_WAIT": "1s",

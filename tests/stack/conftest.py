@@ -96,6 +96,8 @@ def engine(
         with pytest.MonkeyPatch.context() as patch:
             # Where `docker compose` had to be brought in, it is found in a directory of its own.
             patch.setenv("DOCKER_CONFIG", succeed(ENGINE, "config").strip())
+            # Compose 1.29 gives the engine a minute to create a container, of many at once.
+            patch.setenv("COMPOSE_HTTP_TIMEOUT", "300")
             yield
         left = leftovers.removed(leftovers.labels(tmp_path_factory.getbasetemp()))
         assert left == [], "the tests left these in the engine"

@@ -20,7 +20,7 @@ SPEEDS = (1.0, 0.5, 1.0, 0.25)
 # Requests per second: half of what these engines carry.
 RATE = 6.0
 # The most that a change may take on a machine that does much else.
-SOON_S = 90.0
+SOON_S = 180.0
 _SERVER = re.compile(
     r"^    server (\S+) weight=(\d+)(?: max_conns=\d+)? .*?;(?: # (\S+))?$", re.MULTILINE
 )

@@ -212,7 +212,10 @@ def test_nginx_keeps_a_log_on_a_volume_and_its_errors_in_the_log_of_the_containe
     ):
         running.await_healthy()
         running.get(8080, "/v1/models")
-        kept = running.said("cat", f"{logs}/access.log").splitlines()
+        # Nginx writes the line after the answer.
+        log = f"{logs}/access.log"
+        await_true(lambda: running.said("cat", log) != "", WAIT_S, "the request is logged")
+        kept = running.said("cat", log).splitlines()
         assert [json.loads(line)["uri"] for line in kept] == ["/v1/models"]
         assert "start worker process" in running.logs()
 
@@ -266,7 +269,7 @@ def test_a_command_that_does_not_end_leaves_no_container() -> None:
     """When its time is over the container goes, not only the client that waits for it."""
     name = f"--label=lb-test={uuid.uuid4().hex}"
     with pytest.raises(subprocess.TimeoutExpired):
-        once(MTAIL, "60", options=["--entrypoint=sleep", name], timeout_s=3)
+        once(MTAIL, "60", options=["--entrypoint=sleep", name], timeout_s=15)
     label = name.removeprefix("--")
     assert succeed("docker", "ps", "--all", "--quiet", "--filter", label) == ""
 

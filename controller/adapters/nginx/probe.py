@@ -117,15 +117,18 @@ def confirm(endpoint: Endpoint, generation: str, timeout_s: float) -> Answer | N
     Errors and other generations both just wait: right after a reload either is normal.
 
     Returns:
-        None when it is confirmed; else the last answer that was not the generation.
+        None when it is confirmed; else the last answer that was not the generation and that the
+        end of the time did not cut off.
     """
     deadline_s = time.monotonic() + timeout_s
-    last = Answer(None, f"{endpoint}: did not answer {CONFIRMATIONS} times in {timeout_s:g} s")
+    last: Answer | None = None
     matches, first_s = 0, 0.0
     while (now_s := time.monotonic()) < deadline_s:
         answer = ask(endpoint, min(PROBE_TIMEOUT_S, deadline_s - now_s))
         if answer.generation != generation:
-            last, matches = answer, 0
+            if last is None or time.monotonic() < deadline_s:
+                last = answer
+            matches = 0
             time.sleep(POLL_S)
             continue
         first_s = first_s if matches else now_s
@@ -133,4 +136,6 @@ def confirm(endpoint: Endpoint, generation: str, timeout_s: float) -> Answer | N
         if matches >= CONFIRMATIONS and now_s - first_s >= CONFIRM_SPREAD_S:
             return None
         time.sleep(CONFIRM_SPREAD_S / (CONFIRMATIONS - 1))
-    return last
+    return last or Answer(
+        None, f"{endpoint}: did not answer {CONFIRMATIONS} times in {timeout_s:g} s"
+    )

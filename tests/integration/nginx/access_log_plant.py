@@ -19,6 +19,8 @@ from tests.integration.nginx.cases import backend
 # A backend that is silent for longer is given up.
 SILENCE_S = 1.0
 FIRST_S, REST_S = 0.3, 0.4
+# What the location of a pool has besides, if anything.
+EXTRA = {"silent": f"proxy_read_timeout {SILENCE_S:g}s; "}
 
 
 # Locations of more than a proxy_pass, as a user would write them.
@@ -134,7 +136,10 @@ def access_log_plant(directory: Path) -> Iterator[Plant]:
         others = [Upstream(name, [Server(address[kind])]) for name, kind in where_of.items()]
         (directory / "locations.d").mkdir()
         (directory / "locations.d" / "pools.conf").write_text(
-            "".join(f"location /{p.name}/ {{ proxy_pass http://{p.name}; }}\n" for p in pools)
+            "".join(
+                f"location /{p.name}/ {{ {EXTRA.get(p.name, '')}proxy_pass http://{p.name}; }}\n"
+                for p in pools
+            )
             + LOCATIONS
         )
         running = stack.enter_context(
@@ -142,7 +147,6 @@ def access_log_plant(directory: Path) -> Iterator[Plant]:
                 directory,
                 pool="good",
                 upstream_text=render(pools + others).text,
-                LB_READ_TIMEOUT=f"{SILENCE_S:g}s",
             )
         )
         reader = stack.enter_context(mtail(directory / "mtail", running.access_log))

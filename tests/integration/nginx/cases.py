@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Literal
 
 from controller.adapters.nginx import (
@@ -82,6 +83,21 @@ def is_accepted(running: RunningNginx) -> bool:
     """Whether the configuration on disk is whole and one that Nginx would start with."""
     done = subprocess.run(["nginx", "-t", "-c", running.conf], check=False, capture_output=True)
     return done.returncode == 0 and parse(running.upstream_file.read_text()) is not None
+
+
+def workers(running: RunningNginx) -> list[int]:
+    """The process ids of the master's children."""
+    master = running.process.pid
+    return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+
+def open_files(pid: int) -> list[str]:
+    """What a process has open; without what it closes meanwhile."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return found
 
 
 def edit(running: RunningNginx, old: str, new: str) -> None:

@@ -47,6 +47,8 @@ def main(arguments: list[str]) -> None:
     """Apply a file and die on the way."""
     way, step, when = arguments[:3]
     directory, endpoint, weight = Path(arguments[3]), Endpoint.parse(arguments[4]), arguments[5]
+    # It goes back only when Nginx does not take up the reload, and is not to be waited for long.
+    patience_s = 1 if step == "_go_back" else 20
     actuator: LocalNginx | SharedVolumeNginx
     if way == "local":
         settings = LocalSettings(
@@ -54,12 +56,12 @@ def main(arguments: list[str]) -> None:
             endpoint,
             conf=directory / "nginx.conf",
             pid_file=directory / "nginx.pid",
-            confirm_timeout_s=1,
+            confirm_timeout_s=patience_s,
         )
         actuator = LocalNginx(settings)
     else:
         actuator = SharedVolumeNginx(
-            SharedSettings(directory / "shared", endpoint, confirm_timeout_s=1)
+            SharedSettings(directory / "shared", endpoint, confirm_timeout_s=patience_s)
         )
     setattr(actuator, step, killed_at(when, getattr(actuator, step)))
     wanted = file_of(int(weight))

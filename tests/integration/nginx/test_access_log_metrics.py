@@ -67,11 +67,13 @@ def test_a_retry_counts_for_both(plant: Plant) -> None:
 
 def test_a_backend_that_is_silent(plant: Plant) -> None:
     """A time-out is a 504 of that backend that lasted as long as it was waited for."""
+    start_s = time.monotonic()
     assert plant.ask("silent") == [(504, [(plant.address["silent"], "504")])]
+    whole_s = time.monotonic() - start_s
     samples = plant.counted("silent", 1)
     assert samples.value("nginx_lb_upstream_responses_total", pool="silent", code="504") == 1
     for name in ("nginx_lb_upstream_response_seconds_sum", "nginx_lb_request_seconds_sum"):
-        assert SILENCE_S - NEAR_S < samples.value(name, pool="silent") < 2 * SILENCE_S
+        assert SILENCE_S - NEAR_S < samples.value(name, pool="silent") < whole_s + NEAR_S
     assert samples.value("nginx_lb_upstream_header_seconds_count", pool="silent") == 0
 
 

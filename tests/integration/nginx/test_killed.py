@@ -67,9 +67,13 @@ def test_controller_killed_at_any_step(tmp_path: Path, way: Way, step: str, when
 def test_file_that_nginx_was_never_told_of_is_not_gone_back_to(tmp_path: Path) -> None:
     """After a death between swap and signal, a failed change goes back to what Nginx serves."""
     before, wanted = file_of(3), file_of(5)
-    with nginx(tmp_path) as running, way_to(running, "local", confirm_timeout_s=1) as actuator:
+    with (
+        nginx(tmp_path) as running,
+        way_to(running, "local") as patient,
+        way_to(running, "local", confirm_timeout_s=1) as actuator,
+    ):
         edit(running, "server_tokens off;", f"server_tokens off; {ZONE}")
-        actuator.apply(before.generation, before.text)
+        patient.apply(before.generation, before.text)
         die_while_applying(running, "local", "_swap", "after", 4)
         assert running.upstream_file.read_text() == file_of(4).text
         assert running.generation() == before.generation
@@ -176,5 +180,5 @@ def test_watcher_does_not_answer_twice(tmp_path: Path) -> None:
         status = running.shared_dir / "ack" / "status"
         with watcher(running) as again:
             started_s = status.stat().st_mtime
-            await_true(lambda: status.stat().st_mtime > started_s, 5, "it has looked around")
+            await_true(lambda: status.stat().st_mtime > started_s, 20, "it has looked around")
             assert again.log.read_text().count(": ok") == 1

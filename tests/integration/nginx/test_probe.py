@@ -73,6 +73,22 @@ def test_what_was_seen_instead_is_told() -> None:
     assert seen.generation == "old"
 
 
+def test_an_answer_that_the_deadline_cuts_off_says_nothing() -> None:
+    """What Nginx served until then is told, not that the last question had too little time."""
+    over = threading.Event()
+
+    def answer(number: int) -> bytes:
+        if number > 0:
+            over.wait(30)
+        return ok("old")
+
+    with server(answer) as (endpoint, _):
+        seen = confirm(endpoint, "new", 0.3)
+        over.set()
+    assert seen is not None
+    assert seen.generation == "old"
+
+
 def test_silence_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and says nothing costs the deadline, however long one answer may."""
     monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 60.0)

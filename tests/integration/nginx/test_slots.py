@@ -18,7 +18,14 @@ from controller.core.render import Rendered, Upstream, UpstreamOptions, WhenFull
 from lab.nginx import RunningNginx, nginx, render_conf
 from lab.processes import await_true, free_port
 from simulator.fleet.worlds import Line
-from tests.integration.nginx.cases import backend, local_settings, log_lines, way_to
+from tests.integration.nginx.cases import (
+    backend,
+    local_settings,
+    log_lines,
+    open_files,
+    way_to,
+    workers,
+)
 from tests.unit.fleet.fleets import Nginx
 
 pytestmark = pytest.mark.integration
@@ -69,11 +76,13 @@ class Engines:
         """Ask for one more stream."""
         connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=20)
         path = f"/v1/{len(self.streams)}"
+        # Made here: made by the backend's thread at the same moment, it would be another one.
+        end = self.ends[path]
         connection.request("POST", path, b'{"stream": true}')
         head = connection.getresponse()
         words = (head.headers["X-Upstream-Addr"] or "").split(", ")
         tried = tuple(word for word in words if word != POOL)
-        stream = Stream(connection, head, tried, self.ends[path])
+        stream = Stream(connection, head, tried, end)
         self.streams.append(stream)
         return stream
 
@@ -233,13 +242,8 @@ def test_when_every_connection_fails_it_is_a_bad_gateway(tmp_path: Path) -> None
 
 def workers_with_streams(running: RunningNginx) -> list[int]:
     """How many sockets each worker has."""
-    master = running.process.pid
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     return [
-        sum(
-            str(link.readlink()).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir()
-        )
-        for pid in children
+        sum(target.startswith("socket:") for target in open_files(pid)) for pid in workers(running)
     ]
 
 
@@ -255,11 +259,11 @@ def test_workers_share_the_slots(tmp_path: Path, engines: Engines) -> None:
         LB_WORKERS="2",
         LB_LISTEN=listen,
     ) as running:
+        await_true(lambda: len(workers(running)) == 2, 10, "both workers are there")
         idle = workers_with_streams(running)
         streams = [engines.open(running) for _ in range(40)]
         busy = workers_with_streams(running)
     assert [stream.head.status for stream in streams] == [200] * 20 + [503] * 20
-    assert len(idle) == 2
     assert all(now > before for now, before in zip(busy, idle, strict=True))
 
 
