@@ -1,10 +1,7 @@
 """Layouts in which a swap would not be safe are refused, with the reason and the remedy."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +10,7 @@ import pytest
 
 from controller.adapters.nginx import Endpoint, LocalNginx, SharedVolumeNginx
 from controller.core.errors import ActuationError, ActuationFault
-from lab.nginx import RunningNginx, nginx, watcher
+from lab.nginx import nginx, watcher
 from lab.processes import await_true, child
 from tests.integration.nginx.cases import (
     Way,
@@ -23,55 +20,10 @@ from tests.integration.nginx.cases import (
     shared_settings,
     way_to,
 )
+from tests.integration.nginx.elsewhere import elsewhere
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[3]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
-
-APPLY = """
-import json, os, sys
-from pathlib import Path
-from controller.adapters.nginx import *
-from controller.core.errors import ActuationError
-from tests.integration.nginx.cases import file_of
-directory, url, uid = Path(sys.argv[1]), Endpoint.parse(sys.argv[2]), int(sys.argv[3])
-wanted = file_of(9)
-live = directory / "shared" / "live"
-way = sys.argv[4]
-actuator = (
-    LocalNginx(
-        LocalSettings(live, url, conf=directory / "nginx.conf", pid_file=directory / "nginx.pid")
-    )
-    if way == "local" else SharedVolumeNginx(SharedSettings(directory / "shared", url))
-)
-os.setuid(uid)
-try:
-    actuator.apply(wanted.generation, wanted.text)
-    print(json.dumps(["applied", "", "", []]))
-except ActuationError as error:
-    watched = live if way == "local" else directory / "shared" / "req"
-    text = (live / "upstream.conf").read_text()
-    print(json.dumps([error.fault, str(error), text, os.listdir(watched)]))
-"""
-
-
-def apply_elsewhere(
-    running: RunningNginx, way: Way, *, mounts: str = "true", uid: int = 0
-) -> tuple[str, str, str, list[str]]:
-    """Apply in a process with mounts of its own and as another user.
-
-    Returns:
-        The fault, its message, the live file as that process sees it, and the names beside what it
-        writes.
-    """
-    script = f'{mounts} && exec "$@"'
-    program = ["unshare", "-m", "sh", "-ec", script, "sh", sys.executable, "-c", APPLY]
-    arguments = [str(running.directory), running.generation_url, str(uid), way]
-    done = subprocess.run(
-        [*program, *arguments], cwd=ROOT, check=True, timeout=30, stdout=subprocess.PIPE
-    )
-    fault, message, live, names = json.loads(done.stdout)
-    return fault, message, live, names
 
 
 @needs_root
@@ -81,11 +33,11 @@ def test_bind_mounted_single_file(tmp_path: Path, way: Way) -> None:
     before = file_of(1)
     with nginx(tmp_path, upstream_text=before.text) as running, watcher(running):
         mount = f"mount --bind {running.upstream_file} {running.upstream_file}"
-        fault, message, live, _ = apply_elsewhere(running, way, mounts=mount)
-        assert fault == ActuationFault.UNSAFE
-        assert "bind-mounted single file" in message
-        assert f"mount its directory {running.upstream_dir} instead" in message
-        assert live == before.text
+        seen = elsewhere("apply", running, way, mounts=mount)
+        assert seen.fault == ActuationFault.UNSAFE
+        assert "bind-mounted single file" in seen.message
+        assert f"mount its directory {running.upstream_dir} instead" in seen.message
+        assert seen.live == before.text
 
 
 @needs_root
@@ -96,10 +48,10 @@ def test_directory_of_another_user(way: Way) -> None:
         directory = Path(name)
         directory.chmod(0o755)
         with nginx(directory) as running, watcher(running):
-            fault, message, _, _ = apply_elsewhere(running, way, uid=65534)
-            assert fault == ActuationFault.UNSAFE
-            assert "user 65534 cannot create files in" in message
-            assert "Permission denied" in message
+            seen = elsewhere("apply", running, way, uid=65534)
+            assert seen.fault == ActuationFault.UNSAFE
+            assert "user 65534 cannot create files in" in seen.message
+            assert "Permission denied" in seen.message
 
 
 @needs_root
@@ -110,10 +62,10 @@ def test_master_of_another_user() -> None:
         directory.chmod(0o755)
         with nginx(directory) as running:
             running.upstream_dir.chmod(0o777)
-            fault, message, live, _ = apply_elsewhere(running, "local", uid=65534)
-            assert fault == ActuationFault.UNSAFE
-            assert "user 65534 may not signal the Nginx master" in message
-            assert live == running.upstream_file.read_text() != file_of(9).text
+            seen = elsewhere("apply", running, "local", uid=65534)
+            assert seen.fault == ActuationFault.UNSAFE
+            assert "user 65534 may not signal the Nginx master" in seen.message
+            assert seen.live == running.upstream_file.read_text() != file_of(9).text
 
 
 @needs_root
@@ -129,11 +81,11 @@ def test_full_disk(tmp_path: Path, way: Way) -> None:
             f" && if [ {way} = local ]; then cp {tmp_path}/copy {running.upstream_file}; fi"
             f" && {{ cat /dev/zero >{target}/filler 2>/dev/null || true; }}"
         )
-        fault, message, live, names = apply_elsewhere(running, way, mounts=fill)
-        assert fault == ActuationFault.UNSAFE
-        assert "No space left on device" in message
-        assert live == before.text
-        assert sorted(names) == (["filler", "upstream.conf"] if way == "local" else ["filler"])
+        seen = elsewhere("apply", running, way, mounts=fill)
+        assert seen.fault == ActuationFault.UNSAFE
+        assert "No space left on device" in seen.message
+        assert seen.live == before.text
+        assert sorted(seen.names) == (["filler", "upstream.conf"] if way == "local" else ["filler"])
 
 
 @pytest.mark.parametrize("way", ["local", "shared"])

@@ -1,9 +1,6 @@
 """What `vllm-nginx-lb check` finds out before the first change, and that it touches nothing."""
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -23,48 +20,10 @@ from tests.integration.nginx.cases import (
     shared_settings,
     way_to,
 )
+from tests.integration.nginx.elsewhere import elsewhere
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[3]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and other users need root")
-
-REHEARSE = """
-import json, os, sys
-from pathlib import Path
-from controller.adapters.nginx import *
-from controller.core.errors import ActuationError
-directory, url, uid = Path(sys.argv[1]), Endpoint.parse(sys.argv[2]), int(sys.argv[3])
-live = directory / "shared" / "live"
-actuator = (
-    LocalNginx(
-        LocalSettings(live, url, conf=directory / "nginx.conf", pid_file=directory / "nginx.pid")
-    )
-    if sys.argv[4] == "local" else SharedVolumeNginx(SharedSettings(directory / "shared", url))
-)
-os.setuid(uid)
-try:
-    actuator.rehearse()
-    print(json.dumps(["", ""]))
-except ActuationError as error:
-    print(json.dumps([error.fault, str(error)]))
-"""
-
-
-def rehearse_elsewhere(
-    running: RunningNginx, way: Way, *, mounts: str = "true", uid: int = 0
-) -> tuple[str, str]:
-    """Rehearse in a process with mounts of its own and as another user: the fault, its message."""
-    program = ["unshare", "-m", "sh", "-ec", f'{mounts} && exec "$@"', "sh"]
-    arguments = [str(running.directory), running.generation_url, str(uid), way]
-    done = subprocess.run(
-        [*program, sys.executable, "-c", REHEARSE, *arguments],
-        cwd=ROOT,
-        check=True,
-        timeout=30,
-        stdout=subprocess.PIPE,
-    )
-    fault, message = json.loads(done.stdout)
-    return fault, message
 
 
 def fault_of(actuator: LocalNginx | SharedVolumeNginx) -> tuple[ActuationFault, str]:
@@ -121,9 +80,9 @@ def test_directory_of_another_user(way: Way) -> None:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         with nginx(Path(name)) as running, watcher(running):
-            fault, message = rehearse_elsewhere(running, way, uid=65534)
-        assert fault == ActuationFault.UNSAFE
-        assert "user 65534 cannot create files in" in message
+            seen = elsewhere("rehearse", running, way, uid=65534)
+        assert seen.fault == ActuationFault.UNSAFE
+        assert "user 65534 cannot create files in" in seen.message
 
 
 @needs_root
@@ -132,9 +91,9 @@ def test_bind_mounted_single_file(tmp_path: Path, way: Way) -> None:
     """An upstream file that is a mount of its own is refused before the first change."""
     with nginx(tmp_path) as running, watcher(running):
         mount = f"mount --bind {running.upstream_file} {running.upstream_file}"
-        fault, message = rehearse_elsewhere(running, way, mounts=mount)
-    assert fault == ActuationFault.UNSAFE
-    assert "bind-mounted single file" in message
+        seen = elsewhere("rehearse", running, way, mounts=mount)
+    assert seen.fault == ActuationFault.UNSAFE
+    assert "bind-mounted single file" in seen.message
 
 
 @needs_root
@@ -146,10 +105,10 @@ def test_master_of_another_user() -> None:
             running.upstream_dir.chmod(0o777)
             for path in (running.error_log, running.access_log):
                 path.chmod(0o666)
-            fault, message = rehearse_elsewhere(running, "local", uid=65534)
-    assert fault == ActuationFault.UNSAFE
-    assert "may not signal the Nginx master" in message
-    assert "set a reload command" in message
+            seen = elsewhere("rehearse", running, "local", uid=65534)
+    assert seen.fault == ActuationFault.UNSAFE
+    assert "may not signal the Nginx master" in seen.message
+    assert "set a reload command" in seen.message
 
 
 def test_configuration_that_is_not_there(tmp_path: Path) -> None:
