@@ -19,7 +19,10 @@ pip() {
     for pause in 5 20 fail; do
         "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@" &&
             return 0
-        [ $pause = fail ] || sleep $pause
+        [ $pause = fail ] || {
+            echo "virtual environment: once more in $pause s"
+            sleep $pause
+        }
     done
     return 1
 }

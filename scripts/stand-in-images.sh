@@ -73,6 +73,7 @@ make_base() {
         say "making $base"
         if debian >"$work/base.tar"; then break; fi
         [ $pause != fail ] || fail "mmdebstrap could not make $base"
+        say "once more in $pause s"
         sleep $pause
     done
     docker import --change "LABEL $label=base" "$work/base.tar" "$base" >/dev/null

@@ -39,7 +39,10 @@ download() {
         "$python" -m pip download --quiet --no-input --disable-pip-version-check \
             --python-version 3.11 --only-binary=:all: --require-hashes -r "$1" \
             -d "$work/packages" && return 0
-        [ $pause = fail ] || sleep $pause
+        [ $pause = fail ] || {
+            echo "image packages: once more in $pause s"
+            sleep $pause
+        }
     done
     return 1
 }
